@@ -1,0 +1,115 @@
+"""The two things that travel between search, coordinator and groups: a member and its evaluation.
+
+Frozen data; imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+GeneValue = float | int | bool | str
+Genotype = dict[str, GeneValue]
+"""Override path to value, e.g. ``{"optimizer.lr": 0.1}``: can be typed on the command line as it stands."""
+
+
+class Status(str, Enum):
+    """How an interval ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    NOT_VIABLE = "not_viable"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One individual of one generation: a genotype and the weights it inherits.
+
+    Attributes:
+        id: unique in a run; every random draw of the member is keyed by it.
+        slot: the seat in the population; schedules are drawn per slot.
+        generation: how many breedings lie behind it.
+        genotype: override path to value.
+        hyper_parents: whose genes were bred into this one.
+        weights_parents: ``()`` for fresh weights, ``(a,)`` for a clone of a; the lineage follows the first.
+        budget: length of the interval, in the unit of the evaluator (epochs or steps).
+    """
+
+    id: int
+    slot: int
+    generation: int
+    genotype: Genotype
+    hyper_parents: tuple[int, ...]
+    weights_parents: tuple[int, ...]
+    budget: int
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Member:
+        return cls(
+            **{
+                **record,
+                "hyper_parents": tuple(record["hyper_parents"]),
+                "weights_parents": tuple(record["weights_parents"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a group hands in after one interval.
+
+    Attributes:
+        member_id: the member that was trained.
+        fom: the figure of merit; NaN unless ``status`` is OK.
+        status: how the interval ended.
+        metrics: every metric of the fitness split by name.
+        seconds: duration of the interval on the group.
+        ledger: seconds of the group since its previous evaluation, by activity.
+        ranks: how many ranks trained it.
+        checksum: CRC-32 of the packed state it ended with; None where there is no state.
+        message: one line for people; for a failure, what went wrong.
+        log: the end of the trace-back of a failure.
+    """
+
+    member_id: int
+    fom: float
+    status: Status = Status.OK
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    ledger: dict[str, float] = field(default_factory=dict)
+    ranks: int = 1
+    checksum: int | None = None
+    message: str = ""
+    log: str = ""
+
+    def __post_init__(self) -> None:
+        # A figure of merit that is not a number is a failure, whoever reports it, so that no search meets one.
+        if self.status is Status.OK and not math.isfinite(self.fom):
+            object.__setattr__(self, "status", Status.FAILED)
+            object.__setattr__(self, "message", self.message or f"the figure of merit is {self.fom}")
+        if self.status is not Status.OK:
+            object.__setattr__(self, "fom", math.nan)
+
+    @property
+    def ok(self) -> bool:
+        return self.status is Status.OK
+
+    def minimised(self, mode: str) -> Evaluation:
+        """The same evaluation with a figure of merit to be minimised (``mode`` is the user's, min or max)."""
+        return dataclasses.replace(self, fom=-self.fom) if mode == "max" else self
+
+    def to_json(self) -> dict[str, Any]:
+        # JSON has no NaN: a failed member has fom null.
+        return {**dataclasses.asdict(self), "fom": self.fom if self.ok else None, "status": self.status.value}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Evaluation:
+        fom = math.nan if record["fom"] is None else record["fom"]
+        return cls(**{**record, "fom": fom, "status": Status(record["status"])})

@@ -1,0 +1,40 @@
+"""Operators that several searches share: selection, crossover, mutation. Each takes its random generator first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestedga.member import Genotype
+from nestedga.space import Space
+
+
+def gaussian_fitness(foms: Sequence[float], sigma: float) -> NDArray[np.float64]:
+    """Fitness from minimised FoMs, shape (n,), each in [exp(-sigma), 1]; the best has 1.
+
+    ``exp(-sigma * ((fom - min) / (max - min)) ** 2)``, Vose et al. 2019 (arXiv:1901.03900). Where all FoMs are
+    equal, everybody has 1.
+    """
+    values = np.asarray(foms, dtype=np.float64)
+    spread = values.max() - values.min()
+    scaled = (values - values.min()) / spread if spread > 0.0 else np.zeros_like(values)
+    return np.exp(-sigma * scaled**2)
+
+
+def roulette(rng: np.random.Generator, fitness: NDArray[np.float64]) -> int:
+    """An index drawn in proportion to fitness, shape (n,)."""
+    return int(rng.choice(len(fitness), p=fitness / fitness.sum()))
+
+
+def uniform_crossover(rng: np.random.Generator, a: Genotype, b: Genotype, rate: float) -> Genotype:
+    """Genes of a; each is b's instead with probability ``rate``."""
+    return {path: (b if rng.random() < rate else a)[path] for path in a}
+
+
+def mutate(rng: np.random.Generator, space: Space, genotype: Genotype, rate: float) -> Genotype:
+    """Each gene mutated with probability ``rate``."""
+    return {
+        gene.path: gene.mutate(rng, genotype[gene.path]) if rng.random() < rate else genotype[gene.path] for gene in space
+    }
