@@ -1,0 +1,100 @@
+"""``python -m nestedga``: the command line, under any launcher or none. Errors of users end in one line and code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from typing import NoReturn
+
+from nestedga.comm.launcher import die_with_launcher, launched_rank
+from nestedga.config import CONF, Configuration, jobs_of
+from nestedga.errors import SettingError
+
+HYDRA_OWN = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+
+
+def main() -> NoReturn:
+    arguments = sys.argv[1:]
+    try:
+        if any(argument.split("=")[0] in HYDRA_OWN for argument in arguments):
+            sys.exit(_show(arguments))
+        parsed = _parse(arguments)
+        jobs = jobs_of(parsed.overrides, parsed.multirun)
+        configurations = [Configuration(overrides, parsed.config_dir) for overrides in jobs]
+    except SettingError as error:
+        if launched_rank():
+            sys.exit(0)  # world rank 0 says it; a code from here would have the launcher kill it before it can
+        sys.exit(_fail(error))
+    sys.exit(_run(configurations, parsed.multirun))
+
+
+def _run(configurations: list[Configuration], multirun: bool) -> int:
+    die_with_launcher()
+    from nestedga.comm.groups import Elsewhere, start_mpi
+    from nestedga.comm.lifeline import Lifeline
+
+    world = start_mpi(max(configuration.settings.training.threads for configuration in configurations))
+    lifeline = Lifeline(world)
+    try:
+        from nestedga.run import run_job
+
+        codes = []
+        for number, configuration in enumerate(configurations):
+            if multirun and world.Get_rank() == 0:
+                print(f"nestedga: job {number} of {len(configurations)}", flush=True)
+            codes.append(run_job(world, lifeline, configuration, number if multirun else None))
+        return max(codes)
+    except Elsewhere:
+        lifeline.await_end()
+    except SettingError as error:
+        lifeline.end_job(_fail(error))
+    except BaseException as error:
+        lifeline.end_job(_fault(error, world.Get_rank()))
+    finally:
+        lifeline.close()
+
+
+def _show(arguments: list[str]) -> int:
+    """What Hydra shows by itself (help, configuration, info); by one rank, without MPI."""
+    if launched_rank():
+        return 0
+    overrides = [a for i, a in enumerate(arguments) if not a.startswith("-") and "=" in a and arguments[i - 1] not in ("-p", "--package")]
+    Configuration([text for job in jobs_of(overrides, multirun=True)[:1] for text in job])  # our errors before Hydra's
+    import hydra
+
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda config: None)()
+    return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nestedga", add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    try:
+        parsed, unknown = parser.parse_known_intermixed_args(arguments)
+    except argparse.ArgumentError as error:
+        raise SettingError(str(error)) from error
+    # "~optimizer.x" and "-..." : what looks like a flag and is none of ours is a mistake.
+    if unknown:
+        raise SettingError(f"{unknown[0]} is no option; use --multirun, --config-dir DIR, --cfg job, --help or overrides such as seed=1")
+    return parsed
+
+
+def _fail(error: SettingError) -> int:
+    print(f"nestedga: {error}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _fault(error: BaseException, rank: int) -> int:
+    """A fault of ours, of user code or of the machine: the whole trace with the rank."""
+    if isinstance(error, KeyboardInterrupt):
+        print(f"nestedga: interrupted (world rank {rank}); resume=true goes on", file=sys.stderr, flush=True)
+    else:
+        print(f"nestedga: fault on world rank {rank}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    main()

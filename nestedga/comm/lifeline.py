@@ -1,0 +1,92 @@
+"""One rank's end is everybody's: a fault, or a rank's death, ends the whole job within a second, under any launcher.
+
+MPI_Abort alone is not enough: with fault tolerance switched on, Open MPI's mpirun waits for ever after one (5.0.11).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from nestedga.comm.waiting import finish
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+END_TAG = 1
+POLL_SECONDS = 0.1
+TELL_SECONDS = 2.0  # how long the others may take to hear of the end
+
+
+class Lifeline:
+    """A thread on each rank that listens for the end, on a communicator of its own.
+
+    Args:
+        world: all ranks; duplicated.
+    """
+
+    def __init__(self, world: MPI.Comm) -> None:
+        from mpi4py import MPI
+
+        self._comm = world.Dup()
+        self._comm.Set_errhandler(MPI.ERRORS_RETURN)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="lifeline", daemon=True)
+        self._thread.start()
+
+    def end_job(self, code: int) -> NoReturn:
+        """Ends every rank of the job with an exit code; does not return."""
+        from mpi4py import MPI
+
+        sys.stdout.flush()
+        sys.stderr.flush()
+        payload = bytearray([code])
+        try:
+            others = [rank for rank in range(self._comm.Get_size()) if rank != self._comm.Get_rank()]
+            requests = [self._comm.Isend(payload, rank, END_TAG) for rank in others]
+            for request in requests:
+                finish(request, TELL_SECONDS, "the others to hear of the end")
+            time.sleep(2 * POLL_SECONDS)  # a launcher that kills the others now would cut off what they still print
+        except (MPI.Exception, TimeoutError):
+            pass  # they have gone already
+        os._exit(code)
+
+    def await_end(self) -> NoReturn:
+        """For a rank that knows that another one is ending the job."""
+        time.sleep(10 * TELL_SECONDS)
+        os._exit(1)
+
+    def close(self) -> None:
+        """After a good end."""
+        self._closed.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        from mpi4py import MPI
+
+        while not self._closed.wait(POLL_SECONDS):
+            try:
+                message = self._comm.Improbe(MPI.ANY_SOURCE, END_TAG)
+                if message is not None:
+                    payload = bytearray(1)
+                    message.Recv(payload)
+                    os._exit(payload[0])
+            except MPI.Exception as error:
+                self._mourn(error)
+
+    def _mourn(self, error: MPI.Exception) -> NoReturn:
+        """Another rank has died, and the launcher has let us live to see it."""
+        dead: list[int] = []
+        try:
+            world, failed = self._comm.Get_group(), self._comm.Get_failed()
+            dead = sorted(failed.Translate_ranks(list(range(failed.Get_size())), world))
+        except Exception:  # an MPI that cannot say who
+            pass
+        lowest_alive = min(set(range(self._comm.Get_size())) - set(dead))
+        if self._comm.Get_rank() == lowest_alive:
+            who = f"world rank {', '.join(map(str, dead))}" if dead else f"a rank ({error})"
+            print(f"nestedga: {who} has died; the same command with resume=true goes on", file=sys.stderr, flush=True)
+        os._exit(1)

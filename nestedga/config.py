@@ -1,0 +1,258 @@
+"""The configuration: composed by Hydra, checked, applied. Only here and in ``__main__`` Hydra is known."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nestedga.errors import SettingError
+from nestedga.member import Genotype
+from nestedga.space import Space
+
+PACKAGE = Path(__file__).resolve().parent
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
+
+
+# Types of all that is not a free section; comments and defaults stand in conf/config.yaml.
+
+
+@dataclass
+class RunConfig:
+    dir: str | None = None
+    max_seconds: float | None = None
+    stall_seconds: float = 1800.0
+
+
+@dataclass
+class GroupsConfig:
+    group_size: int = 1
+    remainder: str = "spread"
+
+
+@dataclass
+class ObjectiveConfig:
+    name: str = "accuracy"
+    mode: str = "max"
+
+
+@dataclass
+class IntervalConfig:
+    epochs: int | None = None
+    steps: int | None = None
+
+
+@dataclass
+class TrainingConfig:
+    threads: int = 1
+    device: str = "auto"
+
+
+@dataclass
+class Schema:
+    seed: int = 0
+    resume: bool = False
+    run: RunConfig = field(default_factory=RunConfig)
+    groups: GroupsConfig = field(default_factory=GroupsConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    interval: IntervalConfig = field(default_factory=IntervalConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: dict[str, Any] = field(default_factory=dict)
+    space: dict[str, Any] = field(default_factory=dict)
+    evaluator: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    function: dict[str, Any] = field(default_factory=dict)
+
+
+ConfigStore.instance().store(name="schema", node=Schema)
+
+
+def jobs_of(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
+    """The overrides of each job: one, or with ``--multirun`` the product of all sweeps, as Hydra's basic sweeper.
+
+    Raises:
+        SettingError: an override cannot be read, or sweeps without ``--multirun``.
+    """
+    with one_line_errors():
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        choices = []
+        for text, override in zip(overrides, parsed, strict=True):
+            if not override.is_sweep_override():
+                choices.append([text])
+            elif multirun:
+                key = override.get_key_element()
+                choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            else:
+                raise SettingError(f"{text} names several values; add --multirun to run them all, or choose one")
+    return [list(job) for job in itertools.product(*choices)]
+
+
+class Configuration:
+    """One job's configuration.
+
+    Args:
+        overrides: as typed.
+        config_dir: a folder of the user's own config groups, searched as well.
+
+    Raises:
+        SettingError: in one line, whatever Hydra has to say.
+    """
+
+    def __init__(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
+        if config_dir is not None and not Path(config_dir).is_dir():
+            raise SettingError(f"--config-dir {config_dir} is not a folder")
+        search_path = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+        self._overrides = [*overrides, *search_path]
+        config = self._compose([])
+        self.experiment: str = config.hydra.runtime.choices.get("experiment") or "default"
+        with one_line_errors():
+            OmegaConf.resolve(config)
+        self.settings: DictConfig = _without_hydra(config)
+
+    def plain(self) -> dict[str, Any]:
+        """The whole configuration as plain values."""
+        return OmegaConf.to_container(self.settings, resolve=True)  # type: ignore[return-value]
+
+    def yaml(self) -> str:
+        return OmegaConf.to_yaml(self.settings, resolve=True)
+
+    def with_genotype(self, space: Space) -> Callable[[Genotype], dict[str, Any]]:
+        """How a genotype becomes settings: the base configuration with each gene's value at its path."""
+        groups = [path for path in space.paths if self.group_choices(path)]
+
+        def configure(genotype: Genotype) -> dict[str, Any]:
+            base = self.settings
+            if groups:
+                base = _without_hydra(self._compose([f"{path}={genotype[path]}" for path in groups]))
+            config = base.copy()
+            for path, value in genotype.items():
+                if path not in groups:
+                    OmegaConf.update(config, path, value)
+            return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+        return configure
+
+    def group_choices(self, path: str) -> list[str]:
+        """The options of a config group; [] where the path is none."""
+        loader = GlobalHydra.instance().config_loader()
+        return [str(option) for option in loader.get_group_options(path.replace(".", "/"))]
+
+    def check_genes(self, space: Space, sections: Sequence[str]) -> None:
+        """Refuses genes that are not in the configuration or that no member would notice.
+
+        Args:
+            space: the genes.
+            sections: where the evaluator reads a member's settings.
+
+        Raises:
+            SettingError: naming the gene and the nearest that would do.
+        """
+        known = sorted(path for section in sections for path in _paths(self.settings.get(section), section))
+        for gene in space:
+            options = self.group_choices(gene.path)
+            for choice in getattr(gene, "choices", ()) if options else ():
+                if choice not in options:
+                    raise SettingError(f"space.{gene.path}.choices names {choice!r}; conf/{gene.path}/ has {', '.join(options)}")
+            if gene.path.split(".")[0] not in sections:
+                where = ", ".join(f"{section}.*" for section in sections)
+                raise SettingError(f"space.{gene.path}: no member would notice this gene; this evaluator reads {where}")
+            if not options and gene.path not in known:
+                raise SettingError(
+                    f"space.{gene.path}: there is no setting {gene.path}; the nearest is {_nearest(gene.path, known)} "
+                    f"(a new one is made with +{gene.path}=VALUE)"
+                )
+
+    def _compose(self, more: list[str]) -> DictConfig:
+        with one_line_errors():
+            if not GlobalHydra.instance().is_initialized():
+                initialize_config_dir(str(CONF), version_base="1.3", job_name="nestedga")
+            return compose("config", [*self._overrides, *more], return_hydra_config=True)
+
+
+def build(section: Any, *args: Any, **kwargs: Any) -> Any:
+    """Makes the object of a ``_target_`` section, or calls its function.
+
+    Raises:
+        SettingError: the target cannot be found, or takes no such setting.
+    """
+    target = section.get("_target_")
+    if target is None:
+        raise SettingError(f"a section without _target_ cannot be built: {dict(section)}; name a class or function there")
+    try:
+        make = instantiate({**section, "_partial_": True, "_convert_": "all"})
+    except InstantiationException as error:
+        if isinstance(error.__cause__, SettingError):
+            raise error.__cause__ from error
+        reason = error.__cause__ or error
+        raise SettingError(f"_target_={target} cannot be built: {' '.join(str(reason).split())}") from error
+    try:
+        signature = inspect.signature(make.func)
+    except ValueError:  # a built-in without one
+        return make(*args, **kwargs)
+    try:
+        signature.bind(*make.args, *args, **{**make.keywords, **kwargs})
+    except TypeError as error:
+        known = ", ".join(signature.parameters)
+        raise SettingError(f"_target_={target} does not fit its settings: {error}; it takes {known}") from error
+    return make(*args, **kwargs)
+
+
+class one_line_errors:  # noqa: N801 (a context manager, used like a function)
+    """Turns Hydra's errors, many lines each, into one of ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            raise SettingError(_one_line(error)) from error
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error)
+    missing = re.search(r"Could not find '([^']*)'", text)
+    options = re.search(r"Available options in '([^']*)':(.*?)(\n\w|$)", text, re.DOTALL)
+    if missing and options:
+        names = ", ".join(options.group(2).split())
+        return f"{missing.group(1).replace('/', '=')} is unknown; known {options.group(1)}: {names}"
+    if stranger := re.search(r"Could not override '([^']*)'", text):
+        known = _paths(_without_hydra(compose("config", return_hydra_config=True)), "")
+        return f"{stranger.group(1)} is no setting; the nearest is {_nearest(stranger.group(1), known)}"
+    if error.__cause__ is not None:
+        text = f"{text}: {error.__cause__}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https", "reference_type")))
+
+
+def _nearest(path: str, known: Sequence[str]) -> str:
+    return (difflib.get_close_matches(path, known, n=1, cutoff=0.0) or ["none"])[0]
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    config.pop("hydra", None)
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+def _paths(node: Any, at: str) -> list[str]:
+    if isinstance(node, DictConfig):
+        return [path for key in node for path in _paths(node._get_node(key), f"{at}.{key}".lstrip("."))]
+    return [at]

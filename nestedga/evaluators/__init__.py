@@ -1,0 +1,1 @@
+"""Evaluators: what a group does with a member. One kind a file."""

@@ -1,0 +1,54 @@
+"""A plain function as evaluator: for black boxes in Python, for load tests, and to watch breeding without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nestedga.evaluators.base import Place, Result, Settings
+from nestedga.member import Member
+from nestedga.state import State
+
+Weights = dict[str, NDArray[Any]]
+
+
+class FunctionEvaluator:
+    """Calls the ``function`` section: its ``_target_`` with its other keys (the genes) as arguments.
+
+    The function gets also ``weights`` (the parent's arrays by name, or None), ``budget`` and ``member_id``. It gives the
+    FoM, or the FoM and the arrays that a child may inherit. Every rank of the group calls it; the first one's answer counts.
+
+    Args:
+        build: calls a ``_target_`` section.
+    """
+
+    metrics = ("fom",)
+    sections = ("function",)
+
+    def __init__(self, *, build: Callable[..., Any], **_: Any) -> None:
+        self._build = build
+        self._place: Place
+
+    def open(self, place: Place, settings: Settings) -> None:
+        self._place = place
+
+    def train(self, member: Member, settings: Settings, parents: tuple[State, ...]) -> Result:
+        weights: Weights | None = parents[0].arrays() if parents else None
+        with self._place.ledger.during("train"):
+            answer = self._build(settings["function"], weights=weights, budget=member.budget, member_id=member.id)
+        fom, weights = answer if isinstance(answer, tuple) else (answer, None)
+        return Result({"fom": float(fom)}, State.from_arrays(weights) if weights is not None else None)
+
+    def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:
+        return {}  # a function has no second opinion
+
+    def release(self) -> None:
+        """Nobody waits for anybody inside a function."""
+
+    def restart(self) -> None:
+        """Nothing was stopped."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,123 @@
+"""The state of a run as far as its journal tells: what every display draws from."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, field
+
+from nestedga.journal import Record
+from nestedga.member import Evaluation, Member
+
+
+@dataclass(slots=True)
+class History:
+    """Takes in records one by one.
+
+    A row is a batch of ``population_size`` evaluations; for a generational search, a generation.
+    """
+
+    header: Record = field(default_factory=dict)
+    members: dict[int, Member] = field(default_factory=dict)
+    evaluations: dict[int, Evaluation] = field(default_factory=dict)
+    running: dict[int, tuple[int, str, float]] = field(default_factory=dict)  # group: (member id, task, since)
+    best_id: int | None = None
+    row: list[int] = field(default_factory=list)  # member ids of the batch that is coming in
+    num_rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # evaluations by status
+    ledger: dict[str, float] = field(default_factory=dict)  # seconds of all groups by activity
+    test: Record | None = None
+    status: str = "running"
+    began: float = 0.0  # of this session, in seconds since the epoch
+    now: float = 0.0
+    seconds_before: float = 0.0  # of earlier sessions
+    told_before: int = 0
+
+    def take(self, record: Record) -> list[int] | None:
+        """Takes in one record; gives the member ids of a row that it completed, else None."""
+        event = record["event"]
+        if event in ("run", "resume"):
+            self.seconds_before += self.now - self.began
+            self.told_before = len(self.evaluations)
+            self.header, self.began, self.status = record, record["time"], "running"
+            self.running.clear()
+        self.now = record["time"]
+        if event == "ask":
+            member = Member.from_json(record["member"])
+            self.members[member.id] = member
+        elif event == "order":
+            self.running[record["group"]] = (record["member_id"], record["task"], record["time"])
+        elif event == "tell":
+            return self._tell(Evaluation.from_json(record["evaluation"]), record["group"])
+        elif event == "test":
+            self.running.pop(record["group"], None)
+            self.test = record
+            self._charge(record["ledger"])
+        elif event == "end":
+            self.status = record["status"]
+            self._charge(record["ledger"])
+        return None
+
+    def _tell(self, evaluation: Evaluation, group: int) -> list[int] | None:
+        self.running.pop(group, None)
+        self.evaluations[evaluation.member_id] = evaluation
+        self.counts[evaluation.status.value] = self.counts.get(evaluation.status.value, 0) + 1
+        self._charge(evaluation.ledger)
+        if evaluation.ok and (self.best_id is None or self._key(evaluation) < self._key(self.evaluations[self.best_id])):
+            self.best_id = evaluation.member_id
+        self.row.append(evaluation.member_id)
+        if len(self.row) < self.population_size:
+            return None
+        row, self.row = self.row, []
+        self.num_rows += 1
+        return row
+
+    def _key(self, evaluation: Evaluation) -> tuple[float, int]:
+        return evaluation.minimised(self.mode).fom, evaluation.member_id
+
+    def _charge(self, ledger: dict[str, float]) -> None:
+        for activity, seconds in ledger.items():
+            self.ledger[activity] = self.ledger.get(activity, 0.0) + seconds
+
+    @property
+    def mode(self) -> str:
+        return str(self.header["objective"]["mode"])
+
+    @property
+    def population_size(self) -> int:
+        return int(self.header["population_size"])
+
+    @property
+    def num_evaluations(self) -> int | None:
+        return self.header["num_evaluations"]  # type: ignore[no-any-return]
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + self.now - self.began
+
+    def eta_seconds(self, now: float) -> float | None:
+        """Seconds to go, from the pace of this session; None before there is one."""
+        told = len(self.evaluations) - self.told_before
+        if self.num_evaluations is None or not told:
+            return None
+        return (now - self.began) / told * (self.num_evaluations - len(self.evaluations))
+
+    def spread(self, row: list[int]) -> tuple[float, float, float] | None:
+        """Best, median and worst FoM of a row, in the user's sign; None where all failed."""
+        foms = sorted((e.fom for e in map(self.evaluations.__getitem__, row) if e.ok), reverse=self.mode == "max")
+        return (foms[0], statistics.median(foms), foms[-1]) if foms else None
+
+    def lineage(self, member_id: int) -> list[Member]:
+        """The members through whose training the weights of this one came, oldest first."""
+        line: list[Member] = []
+        at: int | None = member_id
+        while at is not None:
+            member = self.members[at]
+            line.append(member)
+            at = member.weights_parents[0] if member.weights_parents else None
+        return line[::-1]
+
+
+def finite(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,116 @@
+"""Live progress: bars where there is a terminal, sparse plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nestedga.journal import Record
+from nestedga.report.history import History
+
+
+class Lines:
+    """One line for each row of evaluations and for what goes wrong; for logs and launchers without a terminal."""
+
+    def __init__(self) -> None:
+        self._history = History()
+        self._shown_trace = False
+
+    def take(self, record: Record, replayed: bool = False) -> None:
+        row = self._history.take(record)
+        if replayed:
+            return
+        history = self._history
+        if record["event"] in ("run", "resume"):
+            done = f", {len(history.evaluations)} evaluations done already" if history.evaluations else ""
+            self._print(f"{record['experiment']}: {record['layout']}; {record['search']}{done}; {record['folder']}")
+        elif record["event"] == "tell" and (evaluation := history.evaluations[record["evaluation"]["member_id"]]).message:
+            genes = history.members[evaluation.member_id].genotype
+            self._print(f"member {evaluation.member_id} {evaluation.status.value}: {evaluation.message}; {genes}")
+            if evaluation.log and not self._shown_trace:  # in full once; all are in the run folder's logs
+                self._shown_trace = True
+                print(evaluation.log.rstrip(), flush=True)
+        if row is not None:
+            spread = history.spread(row)
+            name = history.header["objective"]["name"]
+            foms = "all failed" if spread is None else f"{name} best {spread[0]:.4f}, median {spread[1]:.4f}, worst {spread[2]:.4f}"
+            self._print(f"{_generation(history)}: {foms}; {_clock(history.seconds)}{_eta(history, history.now)}")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _print(self, text: str) -> None:
+        print(f"nestedga: {text}", flush=True)
+
+
+class Bars:
+    """A live display: all evaluations, the batch that is coming in, and what every group does."""
+
+    def __init__(self) -> None:
+        self._history = History()
+        self._live = Live(get_renderable=self._render, refresh_per_second=4)
+        self._started = False
+
+    def take(self, record: Record, replayed: bool = False) -> None:
+        self._history.take(record)
+        if not self._started:
+            self._live.start()
+            self._started = True
+
+    def close(self) -> None:
+        if self._started:
+            self._live.stop()
+
+    def _render(self) -> RenderableType:
+        return render(self._history, time.time())
+
+
+def render(history: History, now: float) -> RenderableType:
+    """The display of a run at a moment."""
+    if not history.header:
+        return Text("the journal is empty so far")
+    name = history.header["objective"]["name"]
+    bars = Table.grid(padding=(0, 1))
+    told, total = len(history.evaluations), history.num_evaluations
+    if total:
+        bars.add_row("evaluations", ProgressBar(total, told, width=40), f"{told}/{total}", f"{_clock(now - history.began)}{_eta(history, now)}")
+    size = history.population_size
+    bars.add_row("this generation", ProgressBar(size, len(history.row), width=40), f"{len(history.row)}/{size}", _generation(history))
+    title = f"{history.header['experiment']}: {history.header['layout']}; {history.header['search']}; {history.status}"
+    groups = Table("group", "member", "slot", "generation", "since", "genes", box=None)
+    for group, (member_id, task, since) in sorted(history.running.items())[:16]:
+        member = history.members[member_id]
+        genes = ", ".join(f"{path}={_value(value)}" for path, value in member.genotype.items())
+        what = f"{member_id}" if task == "train" else f"{member_id} ({task})"
+        groups.add_row(str(group), what, str(member.slot), str(member.generation), f"{now - since:.0f} s", genes)
+    best = "no member so far"
+    if history.best_id is not None:
+        best = f"best {name} {history.evaluations[history.best_id].fom:.4f}, member {history.best_id}"
+    failed = sum(count for status, count in history.counts.items() if status != "ok")
+    return Group(Text(title, style="bold"), bars, Text(best + (f"; {failed} failed" if failed else "")), groups)
+
+
+def _generation(history: History) -> str:
+    total = history.num_evaluations
+    of = f"/{total // history.population_size}" if total else ""
+    return f"generation {history.num_rows}{of}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _eta(history: History, now: float) -> str:
+    eta = history.eta_seconds(now)
+    return "" if eta is None else f", {_clock(eta)} to go"
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,132 @@
+"""A member's state: everything a child can inherit, in one flat host buffer with a manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from safetensors import TensorSpec
+
+ALIGNMENT = 64  # bytes; a cache line, and enough for any dtype's view
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor in the buffer.
+
+    Attributes:
+        name: as in "weights/conv.weight".
+        dtype: torch's name without the prefix, as in "float32" or "bfloat16".
+        shape: of the tensor.
+        offset: of its first byte.
+        num_bytes: how many belong to it.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Manifest and buffer, shape (num_bytes,), uint8; never changed once made."""
+
+    entries: tuple[Entry, ...]
+    buffer: NDArray[np.uint8]
+    checksum: int
+
+    @classmethod
+    def allocate(cls, tensors: Iterable[tuple[str, str, tuple[int, ...], int]]) -> tuple[tuple[Entry, ...], NDArray[np.uint8]]:
+        """Lays out tensors given as (name, dtype, shape, num_bytes): manifest and a zeroed buffer to fill."""
+        entries, end = [], 0
+        for name, dtype, shape, num_bytes in tensors:
+            entries.append(Entry(name, dtype, shape, end, num_bytes))
+            end += -(-num_bytes // ALIGNMENT) * ALIGNMENT
+        return tuple(entries), np.zeros(end, np.uint8)
+
+    @classmethod
+    def seal(cls, entries: tuple[Entry, ...], buffer: NDArray[np.uint8]) -> State:
+        """Closes a filled buffer: from now on it is only read."""
+        buffer.flags.writeable = False
+        return cls(entries, buffer, checksum_of(entries, buffer))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
+        """From numpy arrays, for evaluators that have no torch."""
+        entries, buffer = cls.allocate((name, array.dtype.name, array.shape, array.nbytes) for name, array in arrays.items())
+        for entry, array in zip(entries, arrays.values(), strict=True):
+            buffer[entry.offset : entry.offset + entry.num_bytes] = np.frombuffer(array.tobytes(), np.uint8)
+        return cls.seal(entries, buffer)
+
+    def bytes_of(self, entry: Entry) -> NDArray[np.uint8]:
+        return self.buffer[entry.offset : entry.offset + entry.num_bytes]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The reverse of ``from_arrays``; read-only views."""
+        return {entry.name: self.bytes_of(entry).view(entry.dtype).reshape(entry.shape) for entry in self.entries}
+
+    def save(self, path: Path) -> None:
+        """Writes a safetensors file beside, syncs it and renames it: the name never stands for half a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = self.buffer.ctypes.data
+        tensors = {
+            entry.name: TensorSpec(
+                dtype=entry.dtype, shape=list(entry.shape), data_ptr=start + entry.offset, data_len=entry.num_bytes
+            )
+            for entry in self.entries
+        }
+        metadata = {"checksum": str(self.checksum), "order": json.dumps([entry.name for entry in self.entries])}
+        beside = path.with_suffix(".writing")
+        safetensors.serialize_file(tensors, beside, metadata)
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+
+    @classmethod
+    def load(cls, path: Path) -> State | None:
+        """The state in a file; None where the file is missing or damaged."""
+        try:
+            content = path.read_bytes()
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            tensors = dict(safetensors.deserialize(content))
+            order = json.loads(header["__metadata__"]["order"])
+            entries, buffer = cls.allocate(
+                (name, _DTYPES[tensors[name]["dtype"]], tuple(tensors[name]["shape"]), len(tensors[name]["data"]))
+                for name in order
+            )
+            for entry in entries:
+                buffer[entry.offset : entry.offset + entry.num_bytes] = np.frombuffer(tensors[entry.name]["data"], np.uint8)
+            state = cls.seal(entries, buffer)
+            return state if str(state.checksum) == header["__metadata__"]["checksum"] else None
+        except (OSError, KeyError, ValueError, safetensors.SafetensorError):
+            return None
+
+
+def checksum_of(entries: tuple[Entry, ...], buffer: NDArray[np.uint8]) -> int:
+    """CRC-32 of manifest and buffer (50 ms per 100 MB)."""
+    manifest = "\n".join(f"{entry.name} {entry.dtype} {entry.shape}" for entry in entries)
+    return zlib.crc32(memoryview(buffer), zlib.crc32(manifest.encode()))
+
+
+_DTYPES = {  # safetensors' names to torch's
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}

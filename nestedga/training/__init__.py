@@ -1,0 +1,1 @@
+"""Training of one member: torch, Horovod and data, and nothing of the search. Only this package imports them."""

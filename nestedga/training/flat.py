@@ -1,0 +1,64 @@
+"""One buffer for all that a step sums over the group, so that a step is one reduction, always in the same order."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nestedga.errors import SettingError
+
+
+class StepBuffer:
+    """Gradients, batch-norm statistics and the loss of a step, side by side: ``[gradients | statistics | loss]``.
+
+    The parameters' ``.grad`` and the running statistics are views of flat tensors. (With tensors reduced as they come
+    ready, the order of summation, and so the last bits, may differ from run to run.)
+
+    Each micro-batch of a step begins with the same running statistics; the step ends with their average, weighted by
+    samples. So statistics are equal on all ranks after every step, and do not depend on how many ranks there are.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        dtypes = {parameter.dtype for parameter in parameters}
+        if len(dtypes) != 1:
+            raise SettingError(f"model has parameters of types {sorted(map(str, dtypes))}; one trainable type is needed")
+        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+        num_gradients = sum(parameter.numel() for parameter in parameters)
+        num_statistics = sum(2 * norm.num_features for norm in norms)
+        device = parameters[0].device
+        self.sums = torch.zeros(num_gradients + num_statistics + 1, dtype=dtypes.pop(), device=device)
+        self._summed_statistics = self.sums[num_gradients : num_gradients + num_statistics]
+        self._statistics = torch.empty(num_statistics, dtype=self.sums.dtype, device=device)
+        self._start = torch.empty_like(self._statistics)
+        end = 0
+        for parameter in parameters:
+            parameter.grad = self.sums[end : end + parameter.numel()].view(parameter.shape)
+            end += parameter.numel()
+        end = 0
+        for norm in norms:
+            for name in ("running_mean", "running_var"):
+                view = self._statistics[end : end + norm.num_features]
+                norm._buffers[name] = view.copy_(getattr(norm, name))
+                end += norm.num_features
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """Shape (), the mean loss of the step after ``average``."""
+        return self.sums[-1]
+
+    def begin_step(self) -> None:
+        self.sums.zero_()
+        self._start.copy_(self._statistics)
+
+    def begin_piece(self) -> None:
+        self._statistics.copy_(self._start)
+
+    def end_piece(self, loss_sum: torch.Tensor, num_samples: int) -> None:
+        self._summed_statistics.add_(self._statistics, alpha=num_samples)
+        self.sums[-1].add_(loss_sum.detach())
+
+    def average(self, num_samples: int) -> None:
+        """After the reduction: sums become means over the global batch."""
+        self.sums.div_(num_samples)
+        self._statistics.copy_(self._summed_statistics)

@@ -1,0 +1,59 @@
+"""``python -m nestedga.watch RUN``: the live display of a run, from another terminal, read-only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from nestedga.errors import SettingError
+from nestedga.journal import Tail
+from nestedga.report.history import History
+from nestedga.report.progress import render
+from nestedga.report.summary import closing
+from nestedga.run_folder import RunFolder
+
+POLL_SECONDS = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m nestedga.watch", description="Shows a run while it goes on; changes nothing.")
+    parser.add_argument("run", type=Path, help="a run folder, as in runs/digits_pbt/2026-01-31_12-00-00")
+    parser.add_argument("--once", action="store_true", help="show the present state and leave")
+    arguments = parser.parse_args()
+    folder, history, console = RunFolder(arguments.run), History(), Console()
+    if not folder.has_run:
+        sys.exit(_fail(f"{arguments.run} holds no journal; name a run folder, as in runs/digits_pbt/2026-01-31_12-00-00"))
+    tail = Tail(folder.journal)
+    try:
+        with Live(console=console, refresh_per_second=4, get_renderable=lambda: render(history, _now(history))) as live:
+            while True:
+                for record in tail.new_records():
+                    history.take(record)
+                live.refresh()
+                if arguments.once or history.status != "running":
+                    break
+                time.sleep(POLL_SECONDS)
+        if history.status != "running":
+            console.print(closing(history, folder))
+    except SettingError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        pass
+
+
+def _now(history: History) -> float:
+    return time.time() if history.status == "running" else history.now
+
+
+def _fail(message: str) -> int:
+    print(f"nestedga.watch: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The loop of a group: an order comes in, a member is trained, its evaluation goes out."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from nestedga.errors import SettingError
+from nestedga.evaluators.base import Evaluator, Place, Result, Settings
+from nestedga.member import Evaluation, Genotype, Member, Status
+from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
+from nestedga.state import State
+
+
+class GroupComm(Protocol):
+    """Collectives of the group; every rank calls them together. Waits sleep."""
+
+    def broadcast(self, value: object) -> object: ...
+
+    def gather(self, value: object) -> list[object]: ...
+
+    def share(self, state: State | None) -> State | None: ...
+
+
+class Leader(Protocol):
+    """What only the group's leader has: mail with the coordinator, and states in memory."""
+
+    def next_order(self) -> Order: ...
+
+    def report(self, report: Report) -> None: ...
+
+    def put(self, member_id: int, state: State) -> None: ...
+
+    def get(self, member_id: int) -> State | None: ...
+
+    def drop(self, member_ids: tuple[int, ...]) -> None: ...
+
+    def fetch(self, member_id: int, holders: tuple[int, ...]) -> State | None: ...
+
+
+class StateWriter:
+    """Writes states to disk in the background and tells the coordinator when one is durable.
+
+    States dropped before their turn are skipped: a slow disk never holds up training.
+    """
+
+    def __init__(self, path_of: Callable[[int], Path], leader: Leader) -> None:
+        self._path_of = path_of
+        self._leader = leader
+        self._queue: queue.Queue[int | None] = queue.Queue()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._write, name="state writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, member_id: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self._queue.put(member_id)
+
+    def close(self) -> None:
+        """Returns when all that is still wanted is durable."""
+        self._queue.put(None)
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _write(self) -> None:
+        while (member_id := self._queue.get()) is not None:
+            try:
+                if (state := self._leader.get(member_id)) is not None:
+                    state.save(self._path_of(member_id))
+                    self._leader.report(Durable(member_id))
+            except OSError as error:
+                self.error = SettingError(f"run.dir: the state of member {member_id} cannot be written ({error.strerror})")
+                return
+            except BaseException as error:
+                self.error = error
+                return
+
+
+class Worker:
+    """One rank of a group.
+
+    Args:
+        comm: the group's collectives.
+        leader: on the group's first rank, else None.
+        evaluator: trains members; opened already.
+        place: where this rank stands.
+        configure: a genotype's settings: the base configuration with the genotype applied.
+        objective: name of the metric that is the FoM.
+        state_path: the file of a member's state.
+        log_path: where this rank writes trace-backs of failed members.
+        world_rank: for messages.
+    """
+
+    def __init__(
+        self,
+        comm: GroupComm,
+        leader: Leader | None,
+        evaluator: Evaluator,
+        place: Place,
+        configure: Callable[[Genotype], Settings],
+        *,
+        objective: str,
+        state_path: Callable[[int], Path],
+        log_path: Path,
+        world_rank: int,
+    ) -> None:
+        self._comm = comm
+        self._leader = leader
+        self._evaluator = evaluator
+        self._place = place
+        self._configure = configure
+        self._objective = objective
+        self._state_path = state_path
+        self._log_path = log_path
+        self._world_rank = world_rank
+
+    def run(self) -> None:
+        """Works until told to stop."""
+        ledger, group = self._place.ledger, self._place.group
+        writer = StateWriter(self._state_path, self._leader) if self._leader else None
+        report: Report = Ready(group)
+        while True:
+            with ledger.during("wait"):
+                order = self._next_order(report)
+            if order.task is Task.STOP:
+                break
+            assert order.member is not None
+            self._place.watchdog.beat()
+            began = time.monotonic()
+            with ledger.during("exchange"):
+                states = tuple(self._obtain(member_id, holders) for member_id, holders in order.sources)
+            if order.task is Task.TEST:
+                report = self._test(order.member, states)
+                continue
+            evaluation, state = self._train(order.member, states, began)
+            if self._leader and writer and state is not None:
+                self._leader.put(order.member.id, state)
+                writer.submit(order.member.id)
+            report = Evaluated(group, evaluation)
+        if self._leader and writer:
+            writer.close()
+            self._leader.report(Stopped(group, ledger.take()))
+
+    def _next_order(self, report: Report) -> Order:
+        order = None
+        self._place.watchdog.rest()  # the coordinator owns this wait: it lasts as long as others train
+        if self._leader:
+            self._leader.report(report)
+            order = self._leader.next_order()
+            self._leader.drop(order.drop)
+        order = self._comm.broadcast(order)
+        assert isinstance(order, Order)
+        return order
+
+    def _obtain(self, member_id: int, holders: tuple[int, ...]) -> State:
+        """A state on every rank: from this group's memory, from another group's, or from disk."""
+        state = None
+        if self._leader:
+            state = self._leader.get(member_id)
+            if state is None:
+                state = self._leader.fetch(member_id, holders) or State.load(self._state_path(member_id))
+                if state is not None:
+                    self._leader.put(member_id, state)
+                    self._leader.report(Holding(self._place.group, member_id))
+        state = self._comm.share(state)
+        if state is None:
+            raise RuntimeError(
+                f"the state of member {member_id} came neither from groups {list(holders)} nor intact from "
+                f"{self._state_path(member_id)}; resume=true trains it again"
+            )
+        return state
+
+    def _train(self, member: Member, parents: tuple[State, ...], began: float) -> tuple[Evaluation, State | None]:
+        result: Result | None = None
+        failure: tuple[bool, str, str] | None = None
+        try:
+            result = self._evaluator.train(member, self._configure(member.genotype), parents)
+        except (Exception, SystemExit) as error:  # a member's failure is data; user code may call exit()
+            self._evaluator.release()
+            failure = (_is_echo(error), f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc())
+            self._log(member, failure[2])
+        failures = self._comm.gather(failure)
+        message, log = _first_cause(failures)
+        if message:
+            self._evaluator.restart()
+        metrics = result.metrics if result and not message else {}
+        fom = metrics.get(self._objective, math.nan)
+        if not message and self._objective not in metrics:
+            message = f"objective.name={self._objective} was not reported; reported: {', '.join(metrics)}"
+        status = Status.FAILED if message else Status.OK
+        state = result.state if result and status is Status.OK and math.isfinite(fom) else None
+        evaluation = Evaluation(
+            member_id=member.id,
+            fom=fom,
+            status=status,
+            metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+            seconds=time.monotonic() - began,
+            ledger=self._place.ledger.take(),
+            ranks=self._place.inner_size,
+            checksum=state.checksum if state is not None else None,
+            message=message,
+            log=log,
+        )
+        return evaluation, state
+
+    def _test(self, best: Member, states: tuple[State, ...]) -> Tested:
+        metrics = self._evaluator.test(best, self._configure(best.genotype), states[0] if states else None)
+        return Tested(self._place.group, metrics, self._place.ledger.take())
+
+    def _log(self, member: Member, text: str) -> None:
+        with open(self._log_path, "a") as file:
+            file.write(f"member {member.id}, genotype {member.genotype}, world rank {self._world_rank}\n{text}\n")
+
+
+def _is_echo(error: BaseException) -> bool:
+    """True for what a rank sees because its partner failed."""
+    return type(error).__name__ == "HorovodInternalError"
+
+
+def _first_cause(failures: list[object]) -> tuple[str, str]:
+    """Message and trace-back of the rank that failed by itself, lowest first; ("", "") where nobody failed."""
+    failed = [(failure[0], rank, failure) for rank, failure in enumerate(failures) if isinstance(failure, tuple)]
+    if not failed:
+        return "", ""
+    _, inner_rank, (_, message, log) = min(failed, key=lambda item: item[:2])
+    return f"{message} (inner rank {inner_rank})", log

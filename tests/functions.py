@@ -1,0 +1,54 @@
+"""Functions that tests search over. What they give is the same on every rank and at every repetition."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+
+def lineage(x, weights, budget, member_id):
+    """The weights are the list of all members that trained them; the FoM depends on gene and ancestry."""
+    history = weights["history"] if weights else np.empty(0, np.int64)
+    history = np.append(history, member_id)
+    return (x - 0.3) ** 2 + 0.001 * (int(history.sum()) % 13), {"history": history}
+
+
+def slow_lineage(x, weights, budget, member_id):
+    time.sleep(0.05)
+    return lineage(x, weights, budget, member_id)
+
+
+def large(x, weights, budget, member_id, megabytes=100):
+    """A state of some size, whose content tells who trained it."""
+    array = weights["array"].copy() if weights else np.zeros(megabytes * 250_000, np.float32)
+    array[member_id] = 1.0
+    return x, {"array": array}
+
+
+def sometimes_raises(x, weights, budget, member_id):
+    if member_id % 3 == 1:
+        raise RuntimeError(f"member {member_id} does not like x={x:.2f}")
+    return lineage(x, weights, budget, member_id)
+
+
+def always_raises(x, weights, budget, member_id):
+    raise RuntimeError("nobody can live like this")
+
+
+def not_a_number(x, weights, budget, member_id):
+    return float("nan") if member_id % 2 else lineage(x, weights, budget, member_id)
+
+
+def dies(x, weights, budget, member_id):
+    """One rank of the whole job dies without a word."""
+    if member_id == 3:
+        os.kill(os.getpid(), 9)
+    return lineage(x, weights, budget, member_id)
+
+
+def hangs(x, weights, budget, member_id):
+    if member_id == 2:
+        time.sleep(3600)
+    return lineage(x, weights, budget, member_id)

@@ -1,0 +1,81 @@
+"""The import rules of docs/architecture.md, checked by walking the imports."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "nestedga"
+MODULES = sorted(path for path in ROOT.rglob("*.py"))
+LEAVES = {"nestedga", "nestedga.errors"}  # may be imported by all
+STDLIB = set(sys.stdlib_module_names)
+
+# Who may import what of ours, by the first part below nestedga; a leaf besides.
+OURS = {
+    "member": set(),
+    "space": {"member"},
+    "state": set(),
+    "ledger": set(),
+    "watchdog": set(),
+    "search": {"member", "space", "search"},
+    "comm": {"state", "comm"},
+    "training": {"member", "state", "training", "evaluators"},
+    "evaluators": {"member", "state", "ledger", "watchdog", "evaluators", "training"},
+    "journal": set(),
+    "messages": {"member"},
+    "coordinator": {"journal", "member", "messages", "search"},
+    "worker": {"evaluators", "member", "messages", "state"},
+    "run_folder": {"journal", "state"},
+    "config": {"member", "space"},
+}
+# Who alone may import a foreign package.
+FOREIGN = {
+    "mpi4py": {"comm", "doctor", "run"},  # doctor asks what is there; run names a type
+    "torch": {"training", "doctor"},
+    "horovod": {"training", "doctor"},
+    "sklearn": {"training"},
+    "tensorboard": {"report"},
+    "hydra": {"config", "__main__"},
+    "omegaconf": {"config"},
+}
+PURE = {"numpy", "scipy", "sklearn", "ConfigSpace", "cmaes"}  # what a search may import besides
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            base = node.module or ""
+            yield from (f"{base}.{alias.name}" for alias in node.names) if base == "nestedga" else [base]
+
+
+def part(path):
+    relative = path.relative_to(ROOT)
+    return relative.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_keep_the_rules(path):
+    for name in imports(path):
+        top = name.split(".")[0]
+        if top == "nestedga":
+            if name in LEAVES or name == "nestedga.__version__" or part(path) not in OURS:
+                continue
+            assert name.split(".")[1] in OURS[part(path)], f"{path.name} imports {name}"
+        elif top in FOREIGN:
+            assert part(path) in FOREIGN[top], f"{path.name} imports {name}"
+        elif part(path) == "search":
+            assert top in STDLIB | PURE, f"{path.name} imports {name}"
+        if part(path) == "search":
+            assert top not in {"time", "datetime", "random", "os", "io", "pathlib"}, f"{path.name} imports {name}"
+
+
+def test_mpi_is_not_started_by_importing_us():
+    import subprocess
+
+    code = "import nestedga.__main__, nestedga.comm.states, nestedga.comm.groups, nestedga.watch, sys; print('mpi4py.MPI' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert answer.stdout.strip() == "False"
