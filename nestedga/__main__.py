@@ -8,17 +8,31 @@ import traceback
 from typing import NoReturn
 
 from nestedga.comm.launcher import die_with_launcher, launched_rank
-from nestedga.config import CONF, Configuration, jobs_of
+from nestedga.config import Configuration, jobs_of, show
 from nestedga.errors import SettingError
 
-HYDRA_OWN = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+HYDRA_OWN = (
+    "--help",
+    "-h",
+    "--hydra-help",
+    "--version",
+    "--cfg",
+    "-c",
+    "--info",
+    "-i",
+    "--shell-completion",
+    "-sc",
+)
 
 
 def main() -> NoReturn:
+    """Composes every job before MPI is started, then runs them; ends the process."""
     arguments = sys.argv[1:]
     try:
         if any(argument.split("=")[0] in HYDRA_OWN for argument in arguments):
-            sys.exit(_show(arguments))
+            if not launched_rank():  # one rank, and no MPI
+                show(arguments)
+            sys.exit(0)
         parsed = _parse(arguments)
         jobs = jobs_of(parsed.overrides, parsed.multirun)
         configurations = [Configuration(overrides, parsed.config_dir) for overrides in jobs]
@@ -49,22 +63,10 @@ def _run(configurations: list[Configuration], multirun: bool) -> int:
         lifeline.await_end()
     except SettingError as error:
         lifeline.end_job(_fail(error))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the other ranks must not be left waiting)
         lifeline.end_job(_fault(error, world.Get_rank()))
     finally:
         lifeline.close()
-
-
-def _show(arguments: list[str]) -> int:
-    """What Hydra shows by itself (help, configuration, info); by one rank, without MPI."""
-    if launched_rank():
-        return 0
-    overrides = [a for i, a in enumerate(arguments) if not a.startswith("-") and "=" in a and arguments[i - 1] not in ("-p", "--package")]
-    Configuration([text for job in jobs_of(overrides, multirun=True)[:1] for text in job])  # our errors before Hydra's
-    import hydra
-
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda config: None)()
-    return 0
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -78,7 +80,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         raise SettingError(str(error)) from error
     # "~optimizer.x" and "-..." : what looks like a flag and is none of ours is a mistake.
     if unknown:
-        raise SettingError(f"{unknown[0]} is no option; use --multirun, --config-dir DIR, --cfg job, --help or overrides such as seed=1")
+        raise SettingError(
+            f"{unknown[0]} is no option; use --multirun, --config-dir DIR, --cfg job, --help or an override as seed=1"
+        )
     return parsed
 
 

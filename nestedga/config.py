@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -33,6 +34,8 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "co
 
 @dataclass
 class RunConfig:
+    """Section ``run``."""
+
     dir: str | None = None
     max_seconds: float | None = None
     stall_seconds: float = 1800.0
@@ -40,30 +43,40 @@ class RunConfig:
 
 @dataclass
 class GroupsConfig:
+    """Section ``groups``."""
+
     group_size: int = 1
     remainder: str = "spread"
 
 
 @dataclass
 class ObjectiveConfig:
+    """Section ``objective``."""
+
     name: str = "accuracy"
     mode: str = "max"
 
 
 @dataclass
 class IntervalConfig:
+    """Section ``interval``."""
+
     epochs: int | None = None
     steps: int | None = None
 
 
 @dataclass
 class TrainingConfig:
+    """Section ``training``."""
+
     threads: int = 1
     device: str = "auto"
 
 
 @dataclass
 class Schema:
+    """The whole configuration; sections of type dict are free, for whatever their ``_target_`` takes."""
+
     seed: int = 0
     resume: bool = False
     run: RunConfig = field(default_factory=RunConfig)
@@ -168,7 +181,9 @@ class Configuration:
             options = self.group_choices(gene.path)
             for choice in getattr(gene, "choices", ()) if options else ():
                 if choice not in options:
-                    raise SettingError(f"space.{gene.path}.choices names {choice!r}; conf/{gene.path}/ has {', '.join(options)}")
+                    raise SettingError(
+                        f"space.{gene.path}.choices names {choice!r}; conf/{gene.path}/ has {', '.join(options)}"
+                    )
             if gene.path.split(".")[0] not in sections:
                 where = ", ".join(f"{section}.*" for section in sections)
                 raise SettingError(f"space.{gene.path}: no member would notice this gene; this evaluator reads {where}")
@@ -193,7 +208,9 @@ def build(section: Any, *args: Any, **kwargs: Any) -> Any:
     """
     target = section.get("_target_")
     if target is None:
-        raise SettingError(f"a section without _target_ cannot be built: {dict(section)}; name a class or function there")
+        raise SettingError(
+            f"a section without _target_ cannot be built: {dict(section)}; name a class or function there"
+        )
     try:
         make = instantiate({**section, "_partial_": True, "_convert_": "all"})
     except InstantiationException as error:
@@ -211,6 +228,19 @@ def build(section: Any, *args: Any, **kwargs: Any) -> Any:
         known = ", ".join(signature.parameters)
         raise SettingError(f"_target_={target} does not fit its settings: {error}; it takes {known}") from error
     return make(*args, **kwargs)
+
+
+def show(arguments: Sequence[str]) -> None:
+    """What Hydra shows by itself: help, the composed configuration, info.
+
+    Raises:
+        SettingError: the overrides do not compose.
+    """
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    for job in jobs_of(overrides, multirun=True):
+        Configuration(job)  # our errors before Hydra's
+    GlobalHydra.instance().clear()
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda _: None)()
 
 
 class one_line_errors:  # noqa: N801 (a context manager, used like a function)
@@ -237,7 +267,9 @@ def _one_line(error: BaseException) -> str:
     if error.__cause__ is not None:
         text = f"{text}: {error.__cause__}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https", "reference_type")))
+    return "; ".join(
+        line for line in lines if not line.startswith(("full_key", "object_type", "See https", "reference_type"))
+    )
 
 
 def _nearest(path: str, known: Sequence[str]) -> str:
@@ -253,6 +285,9 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 
 def _paths(node: Any, at: str) -> list[str]:
+    """The paths of all leaves below a node that stands at a path."""
     if isinstance(node, DictConfig):
-        return [path for key in node for path in _paths(node._get_node(key), f"{at}.{key}".lstrip("."))]
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict):
+        return [path for key, child in node.items() for path in _paths(child, f"{at}.{key!s}".lstrip("."))]
     return [at]

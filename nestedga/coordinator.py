@@ -179,7 +179,10 @@ class Coordinator:
         """The order for a task that begins with these states; where one is lost, the order that brings it back."""
         for state in states:
             if self._has_state(state) and not self._holders.get(state) and state not in self._durable:
-                if any(order.task is Task.RETRAIN and order.member and order.member.id == state for order in self._orders.values()):
+                if any(
+                    order.task is Task.RETRAIN and order.member and order.member.id == state
+                    for order in self._orders.values()
+                ):
                     return None  # being trained again
                 lost = self._known[state][0]
                 return self._begin(Task.RETRAIN, lost, lost.weights_parents)
@@ -241,12 +244,15 @@ class Coordinator:
         same = evaluation.fom == journalled.fom and evaluation.checksum == journalled.checksum
         if not same and evaluation.ranks == journalled.ranks:
             raise SettingError(
-                f"member {evaluation.member_id}, trained again because its state was lost, gave {evaluation.fom!r} "
-                f"(state {evaluation.checksum}) where the journal says {journalled.fom!r} (state {journalled.checksum}); "
-                "the machine, the packages or the data have changed since: go on where the run was begun, or begin a new one"
+                f"member {evaluation.member_id}, trained again because its state was lost, gave "
+                f"{evaluation.fom!r} (state {evaluation.checksum}) where the journal says {journalled.fom!r} "
+                f"(state {journalled.checksum}); the machine, the packages or the data have changed since: go on where the run "
+                "was begun, or begin a new one"
             )
         if not evaluation.ok:
-            raise SettingError(f"member {evaluation.member_id}, trained again because its state was lost, failed: {evaluation.message}")
+            raise SettingError(
+                f"member {evaluation.member_id}, trained again because its state was lost, failed: {evaluation.message}"
+            )
 
 
 class Mail(Protocol):

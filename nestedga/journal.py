@@ -114,8 +114,8 @@ class Tail:
                     yield decode(line)
                 except ValueError as error:
                     raise JournalError(
-                        f"{self._path}, line {self._line}: {error}; the journal was changed or damaged there, so the run "
-                        f"cannot go on: restore the file, or keep its first {self._line - 1} lines and lose what came after"
+                        f"{self._path}, line {self._line}: {error}; the journal was changed or damaged there, so "
+                        f"the run cannot go on: restore the file, or keep the first {self._line - 1} lines of it"
                     ) from error
 
 

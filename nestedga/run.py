@@ -1,4 +1,4 @@
-"""One job, wired from its configuration: checks, the split, the coordinator's thread, the groups' loops, the summary."""
+"""One job, wired from its configuration: checks, split, the coordinator's thread, the groups' loops, the summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +21,8 @@ from nestedga.comm.collectives import Collectives, Leader
 from nestedga.comm.exchange import Channel
 from nestedga.comm.groups import Groups, agree, decide, library_version, meet, split
 from nestedga.comm.launcher import launched_rank
-from nestedga.comm.lifeline import Lifeline
 from nestedga.comm.layout import Layout, split_evenly
+from nestedga.comm.lifeline import Lifeline
 from nestedga.comm.states import StateStore
 from nestedga.config import Configuration, build
 from nestedga.coordinator import Coordinator, serve
@@ -79,7 +79,9 @@ def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, j
     if folder is None:
         return 0  # this job of a resumed multirun is complete
     lock = decide_lock(world, folder)
-    watchdog = Watchdog(plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {world.Get_rank()}")
+    watchdog = Watchdog(
+        plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {world.Get_rank()}"
+    )
     with split(world, plan.layout) as groups:
         place = Place(
             comm=groups.training,
@@ -106,7 +108,9 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
         raise SettingError(f"objective.mode={objective['mode']!r} is unknown; use min or max")
     given = [unit for unit in ("epochs", "steps") if interval[unit] is not None]
     if len(given) != 1:
-        raise SettingError(f"interval: give epochs or steps, not {' and '.join(given) or 'neither'}; set the other to null")
+        raise SettingError(
+            f"interval: give epochs or steps, not {' and '.join(given) or 'neither'}; set the other to null"
+        )
     unit, budget = given[0], interval[given[0]]
     if budget < 1:
         raise SettingError(f"interval.{unit}={budget} trains nothing; use 1 or more")
@@ -115,7 +119,9 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
             raise SettingError(f"run.{name}={run[name]:g} must be above 0")
     evaluator = build(settings["evaluator"], build=build, seed=settings["seed"], unit=unit)
     if objective["name"] not in evaluator.metrics:
-        raise SettingError(f"objective.name={objective['name']!r} is not reported; reported: {', '.join(evaluator.metrics)}")
+        raise SettingError(
+            f"objective.name={objective['name']!r} is not reported; reported: {', '.join(evaluator.metrics)}"
+        )
     space = Space.from_config(settings["space"])
     configuration.check_genes(space, evaluator.sections)
     search = build(settings["search"], space, seed=settings["seed"], budget=budget)
@@ -123,7 +129,12 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
 
 
 def _work(
-    groups: Groups, plan: Plan, configuration: Configuration, folder: RunFolder, place: Place, lifeline: Lifeline
+    groups: Groups,
+    plan: Plan,
+    configuration: Configuration,
+    folder: RunFolder,
+    place: Place,
+    lifeline: Lifeline,
 ) -> int:
     world = groups.world
     configure = configuration.with_genotype(plan.space)
@@ -175,8 +186,12 @@ def _coordinate(coordinator: Coordinator, channel: Channel, lifeline: Lifeline) 
     except SettingError as error:
         print(f"nestedga: {error}", file=sys.stderr, flush=True)
         lifeline.end_job(2)
-    except BaseException:
-        print(f"nestedga: fault in the coordinator, world rank 0\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+    except BaseException:  # noqa: BLE001 (a thread's fault would be seen by nobody)
+        print(
+            f"nestedga: fault in the coordinator, world rank 0\n{traceback.format_exc()}",
+            file=sys.stderr,
+            flush=True,
+        )
         lifeline.end_job(1)
 
 
@@ -190,7 +205,7 @@ class Desk:
         self._configuration = configuration
         self._plan = plan
         self._history = History()
-        # Under a launcher the output is a pipe in the end, even where the launcher lends each rank a terminal of its own.
+        # Under a launcher the output is a pipe in the end, even where it lends each rank a terminal of its own.
         self._progress = Bars() if sys.stdout.isatty() and launched_rank() is None else Lines()
 
     def open(self) -> None:
@@ -226,12 +241,19 @@ class Desk:
         if best is not None:
             settings = self._configuration.with_genotype(self._plan.space)(best.genotype)
             write_beside(folder.best / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-            write_beside(folder.best / "overrides.txt", "".join(f"{path}={value}\n" for path, value in best.genotype.items()))
+            write_beside(
+                folder.best / "overrides.txt",
+                "".join(f"{path}={value}\n" for path, value in best.genotype.items()),
+            )
             if folder.state(best.id).exists():
                 shutil.copyfile(folder.state(best.id), folder.best / "state.safetensors")
         show(closing(history, folder))
         if best is None:
-            print("nestedga: no member succeeded; the first trace-back stands above, all in logs/", file=sys.stderr, flush=True)
+            print(
+                "nestedga: no member succeeded; the first trace-back stands above, all in logs/",
+                file=sys.stderr,
+                flush=True,
+            )
         return 0 if best is not None else 1
 
     def _take(self, record: Record) -> None:
@@ -293,10 +315,14 @@ def _choose_folder(configuration: Configuration, job: int | None) -> RunFolder |
         print(f"nestedga: going on in {newest.path}", flush=True)
         folder = newest
     else:
-        raise SettingError(f"resume=true: there is no unfinished run in {runs}; name one with run.dir, or start without resume")
+        raise SettingError(
+            f"resume=true: there is no unfinished run in {runs}; name one with run.dir, or start without resume"
+        )
     if not resume:
         if folder.has_run:
-            raise SettingError(f"run.dir={folder.path} holds a run already; add resume=true to go on with it, or choose another")
+            raise SettingError(
+                f"run.dir={folder.path} holds a run already; add resume=true to go on with it, or choose another"
+            )
         return folder
     if folder.has_run and folder.is_complete:
         if job is not None:

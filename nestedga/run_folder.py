@@ -62,7 +62,9 @@ class RunFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             file = open(self.path / "lock", "w")  # noqa: SIM115 (the lock lives as long as the file is open)
         except OSError as error:
-            raise SettingError(f"run.dir={self.path} cannot be written ({error.strerror}); choose another folder") from error
+            raise SettingError(
+                f"run.dir={self.path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
         while True:
             try:
@@ -71,7 +73,7 @@ class RunFolder:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise SettingError(
-                        f"run.dir={self.path} is being written by another process; wait for it to end or choose another folder"
+                        f"run.dir={self.path} is being written by another process; wait for its end or choose another"
                     ) from None
                 time.sleep(0.2)
 

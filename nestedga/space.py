@@ -24,7 +24,8 @@ SMALLEST_STEP = 0.01  # of the range: what a perturbation moves at least on a li
 class Gene(Protocol):
     """One varied setting. All operators return a value for which ``contains`` holds."""
 
-    path: str
+    @property
+    def path(self) -> str: ...
 
     def contains(self, value: GeneValue) -> bool: ...
 
@@ -73,7 +74,9 @@ class FloatGene:
         return float(min(max(value, self.low), self.high))
 
     def to_unit(self, value: float) -> float:
-        low, high, at = (math.log(x) for x in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        low, high, at = (
+            (math.log(x) for x in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
         return (at - low) / (high - low)
 
     def from_unit(self, unit: float) -> float:
@@ -233,7 +236,9 @@ def _leaves(node: Mapping[str, Any], path: str) -> Iterator[Gene]:
         if child is None:
             continue  # a gene that an experiment or a command line has taken out: space.optimizer.lr=null
         if not isinstance(child, Mapping):
-            raise SettingError(f"space.{at}={child!r} is not a gene; give it a type, as in {{type: float, low: 0, high: 1}}")
+            raise SettingError(
+                f"space.{at}={child!r} is not a gene; give it a type, as in {{type: float, low: 0, high: 1}}"
+            )
         yield from [gene_from_config(at, child)] if isinstance(child.get("type"), str) else _leaves(child, at)
 
 
@@ -245,7 +250,10 @@ def gene_from_config(path: str, leaf: Mapping[str, Any]) -> Gene:
     if allowed is None:
         raise SettingError(f"space.{path}.type={kind!r} is unknown; known types: {', '.join(_KEYS)}")
     required, optional = allowed
-    unknown, missing = set(spec) - set(required) - set(optional), [key for key in required if spec.get(key) is None]
+    unknown, missing = (
+        set(spec) - set(required) - set(optional),
+        [key for key in required if spec.get(key) is None],
+    )
     if unknown or missing:
         wrong = f"has no use for {sorted(unknown)}" if unknown else f"lacks {missing}"
         raise SettingError(f"space.{path}: a {kind} gene {wrong}; it takes {', '.join((*required, *optional))}")
@@ -257,7 +265,9 @@ def gene_from_config(path: str, leaf: Mapping[str, Any]) -> Gene:
         return ConstantGene(path, spec["value"])
     choices = tuple(spec["choices"])
     if not choices or any(not isinstance(choice, float | int | str) for choice in choices):
-        raise SettingError(f"space.{path}.choices={list(choices)!r} must be a list of one or more numbers, strings or booleans")
+        raise SettingError(
+            f"space.{path}.choices={list(choices)!r} must be a list of one or more numbers, strings or booleans"
+        )
     if len({(type(choice), choice) for choice in choices}) < len(choices):
         raise SettingError(f"space.{path}.choices={list(choices)!r} names a value twice; give each once")
     return (CategoricalGene if kind == "categorical" else OrdinalGene)(path, choices)
@@ -280,7 +290,9 @@ def _numeric(path: str, kind: str, spec: dict[str, Any]) -> Gene:
     if scale == "log" and low <= 0:
         raise SettingError(f"space.{path}: low={low} on a log scale touches zero; use low > 0 or scale: linear")
     if len(factors) != 2 or not 0.0 < factors[0] < 1.0 < factors[1]:
-        raise SettingError(f"space.{path}.perturb={list(factors)!r} must be one factor below and one above 1, as in [0.8, 1.2]")
+        raise SettingError(
+            f"space.{path}.perturb={list(factors)!r} must be one factor below and one above 1, as in [0.8, 1.2]"
+        )
     shrink, grow = float(factors[0]), float(factors[1])
     if kind == "float":
         return FloatGene(path, float(low), float(high), scale == "log", (shrink, grow))

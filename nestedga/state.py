@@ -46,7 +46,9 @@ class State:
     checksum: int
 
     @classmethod
-    def allocate(cls, tensors: Iterable[tuple[str, str, tuple[int, ...], int]]) -> tuple[tuple[Entry, ...], NDArray[np.uint8]]:
+    def allocate(
+        cls, tensors: Iterable[tuple[str, str, tuple[int, ...], int]]
+    ) -> tuple[tuple[Entry, ...], NDArray[np.uint8]]:
         """Lays out tensors given as (name, dtype, shape, num_bytes): manifest and a zeroed buffer to fill."""
         entries, end = [], 0
         for name, dtype, shape, num_bytes in tensors:
@@ -63,7 +65,9 @@ class State:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
         """From numpy arrays, for evaluators that have no torch."""
-        entries, buffer = cls.allocate((name, array.dtype.name, array.shape, array.nbytes) for name, array in arrays.items())
+        entries, buffer = cls.allocate(
+            (name, array.dtype.name, array.shape, array.nbytes) for name, array in arrays.items()
+        )
         for entry, array in zip(entries, arrays.values(), strict=True):
             buffer[entry.offset : entry.offset + entry.num_bytes] = np.frombuffer(array.tobytes(), np.uint8)
         return cls.seal(entries, buffer)
@@ -81,11 +85,17 @@ class State:
         start = self.buffer.ctypes.data
         tensors = {
             entry.name: TensorSpec(
-                dtype=entry.dtype, shape=list(entry.shape), data_ptr=start + entry.offset, data_len=entry.num_bytes
+                dtype=entry.dtype,
+                shape=list(entry.shape),
+                data_ptr=start + entry.offset,
+                data_len=entry.num_bytes,
             )
             for entry in self.entries
         }
-        metadata = {"checksum": str(self.checksum), "order": json.dumps([entry.name for entry in self.entries])}
+        metadata = {
+            "checksum": str(self.checksum),
+            "order": json.dumps([entry.name for entry in self.entries]),
+        }
         beside = path.with_suffix(".writing")
         safetensors.serialize_file(tensors, beside, metadata)
         with open(beside, "rb") as file:
@@ -98,14 +108,21 @@ class State:
         try:
             content = path.read_bytes()
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            tensors = dict(safetensors.deserialize(content))
+            tensors = dict(safetensors.deserialize(content))  # type: ignore[no-untyped-call]
             order = json.loads(header["__metadata__"]["order"])
             entries, buffer = cls.allocate(
-                (name, _DTYPES[tensors[name]["dtype"]], tuple(tensors[name]["shape"]), len(tensors[name]["data"]))
+                (
+                    name,
+                    _DTYPES[tensors[name]["dtype"]],
+                    tuple(tensors[name]["shape"]),
+                    len(tensors[name]["data"]),
+                )
                 for name in order
             )
             for entry in entries:
-                buffer[entry.offset : entry.offset + entry.num_bytes] = np.frombuffer(tensors[entry.name]["data"], np.uint8)
+                buffer[entry.offset : entry.offset + entry.num_bytes] = np.frombuffer(
+                    tensors[entry.name]["data"], np.uint8
+                )
             state = cls.seal(entries, buffer)
             return state if str(state.checksum) == header["__metadata__"]["checksum"] else None
         except (OSError, KeyError, ValueError, safetensors.SafetensorError):
@@ -115,7 +132,7 @@ class State:
 def checksum_of(entries: tuple[Entry, ...], buffer: NDArray[np.uint8]) -> int:
     """CRC-32 of manifest and buffer (50 ms per 100 MB)."""
     manifest = "\n".join(f"{entry.name} {entry.dtype} {entry.shape}" for entry in entries)
-    return zlib.crc32(memoryview(buffer), zlib.crc32(manifest.encode()))
+    return zlib.crc32(buffer.data, zlib.crc32(manifest.encode()))
 
 
 _DTYPES = {  # safetensors' names to torch's

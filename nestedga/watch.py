@@ -21,13 +21,18 @@ POLL_SECONDS = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m nestedga.watch", description="Shows a run while it goes on; changes nothing.")
+    """Shows the run until it ends."""
+    parser = argparse.ArgumentParser(
+        prog="python -m nestedga.watch", description="Shows a run while it goes on; changes nothing."
+    )
     parser.add_argument("run", type=Path, help="a run folder, as in runs/digits_pbt/2026-01-31_12-00-00")
     parser.add_argument("--once", action="store_true", help="show the present state and leave")
     arguments = parser.parse_args()
     folder, history, console = RunFolder(arguments.run), History(), Console()
     if not folder.has_run:
-        sys.exit(_fail(f"{arguments.run} holds no journal; name a run folder, as in runs/digits_pbt/2026-01-31_12-00-00"))
+        sys.exit(
+            _fail(f"{arguments.run} holds no journal; name a run folder, as in runs/digits_pbt/2026-01-31_12-00-00")
+        )
     tail = Tail(folder.journal)
     try:
         with Live(console=console, refresh_per_second=4, get_renderable=lambda: render(history, _now(history))) as live:

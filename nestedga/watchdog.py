@@ -1,4 +1,4 @@
-"""A watchdog for waits that no library watches: a rank that shows no progress too long ends the job, with its stacks."""
+"""A watchdog for waits that no library watches: a rank without progress for too long ends the job, with its stacks."""
 
 from __future__ import annotations
 

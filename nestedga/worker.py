@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator, Place, Result, Settings
@@ -21,9 +21,9 @@ from nestedga.state import State
 class GroupComm(Protocol):
     """Collectives of the group; every rank calls them together. Waits sleep."""
 
-    def broadcast(self, value: object) -> object: ...
+    def broadcast(self, value: Any) -> Any: ...
 
-    def gather(self, value: object) -> list[object]: ...
+    def gather(self, value: Any) -> list[Any]: ...
 
     def share(self, state: State | None) -> State | None: ...
 
@@ -77,9 +77,11 @@ class StateWriter:
                     state.save(self._path_of(member_id))
                     self._leader.report(Durable(member_id))
             except OSError as error:
-                self.error = SettingError(f"run.dir: the state of member {member_id} cannot be written ({error.strerror})")
+                self.error = SettingError(
+                    f"run.dir: the state of member {member_id} cannot be written ({error.strerror})"
+                )
                 return
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (raised by the next submit)
                 self.error = error
                 return
 
@@ -150,7 +152,7 @@ class Worker:
             self._leader.report(Stopped(group, ledger.take()))
 
     def _next_order(self, report: Report) -> Order:
-        order = None
+        order: Order | None = None
         self._place.watchdog.rest()  # the coordinator owns this wait: it lasts as long as others train
         if self._leader:
             self._leader.report(report)
@@ -183,9 +185,13 @@ class Worker:
         failure: tuple[bool, str, str] | None = None
         try:
             result = self._evaluator.train(member, self._configure(member.genotype), parents)
-        except (Exception, SystemExit) as error:  # a member's failure is data; user code may call exit()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a member's failure is data; user code may call exit())
             self._evaluator.release()
-            failure = (_is_echo(error), f"{type(error).__name__}: {error}".splitlines()[0], traceback.format_exc())
+            failure = (
+                _is_echo(error),
+                f"{type(error).__name__}: {error}".splitlines()[0],
+                traceback.format_exc(),
+            )
             self._log(member, failure[2])
         failures = self._comm.gather(failure)
         message, log = _first_cause(failures)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,14 +28,13 @@ def mpirun(ranks: int) -> list[str]:
     """The command before ``python``: a launcher with more ranks than cores if need be, or none for 0 ranks."""
     if ranks == 0:
         return [sys.executable]
-    beside = Path(sys.executable).with_name("mpirun")
-    launcher = str(beside) if beside.exists() else shutil.which("mpirun") or "mpirun"
-    return [launcher, "--oversubscribe", "--bind-to", "none", "-np", str(ranks), sys.executable]
+    return ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", str(ranks), sys.executable]
 
 
 def environment() -> dict[str, str]:
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return {**os.environ, **root, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # this environment's mpirun and horovodrun
+    return {**os.environ, **root, "PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass
@@ -59,7 +57,11 @@ class Answer:
         """Members and evaluations without what may differ: times, and the group that happened to do it."""
         members = {r["member"]["id"]: r["member"] for r in self.records if r["event"] == "ask"}
         told = {
-            r["evaluation"]["member_id"]: (r["evaluation"]["fom"], r["evaluation"]["checksum"], r["evaluation"]["metrics"])
+            r["evaluation"]["member_id"]: (
+                r["evaluation"]["fom"],
+                r["evaluation"]["checksum"],
+                r["evaluation"]["metrics"],
+            )
             for r in self.records
             if r["event"] == "tell"
         }
@@ -75,7 +77,13 @@ class Answer:
 def run_command(command: list[str], cwd: Path, limit: float) -> subprocess.CompletedProcess:
     """Runs in a process group of its own, which is killed whole at the limit."""
     process = subprocess.Popen(
-        command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         out, err = process.communicate(timeout=limit)
@@ -116,10 +124,17 @@ def nestedga(tmp_path):
 def killed(tmp_path):
     """Runs ``python -m nestedga`` and kills its launcher with SIGKILL once the journal has a number of evaluations."""
 
-    def run(ranks: int, *overrides: str, after: int, delay: float = 0.0, folder: str = "run", limit: float = 120.0) -> bool:
+    def run(
+        ranks: int, *overrides: str, after: int, delay: float = 0.0, folder: str = "run", limit: float = 120.0
+    ) -> bool:
         command = [*mpirun(ranks), "-m", "nestedga", f"run.dir={folder}", *overrides]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline, told = time.monotonic() + limit, 0
         tail = journal.Tail(tmp_path / folder / "journal.jsonl")

@@ -76,6 +76,7 @@ def test_imports_keep_the_rules(path):
 def test_mpi_is_not_started_by_importing_us():
     import subprocess
 
-    code = "import nestedga.__main__, nestedga.comm.states, nestedga.comm.groups, nestedga.watch, sys; print('mpi4py.MPI' in sys.modules)"
+    code = "import nestedga.__main__, nestedga.comm.states, nestedga.comm.groups, nestedga.watch, sys; "
+    code += "print('mpi4py.MPI' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert answer.stdout.strip() == "False"

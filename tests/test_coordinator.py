@@ -6,12 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from nestedga import journal
+from nestedga import journal, messages
 from nestedga.coordinator import Coordinator
 from nestedga.errors import SettingError
 from nestedga.journal import Journal
 from nestedga.member import Evaluation, Status
-from nestedga import messages
 from nestedga.messages import Durable, Evaluated, Holding, Ready, Stopped, Task
 from nestedga.search.genetic import Genetic
 from nestedga.search.pbt import PBT
@@ -193,7 +192,13 @@ def test_nothing_leaves_before_it_is_journalled(tmp_path):
 def test_after_the_time_limit_nothing_is_handed_out(tmp_path):
     now = [0.0]
     coordinator = Coordinator(
-        search(), Journal(tmp_path / "j"), Files(), mode="min", num_groups=1, max_seconds=5.0, clock=lambda: now[0]
+        search(),
+        Journal(tmp_path / "j"),
+        Files(),
+        mode="min",
+        num_groups=1,
+        max_seconds=5.0,
+        clock=lambda: now[0],
     )
     groups = Groups(coordinator, Files(), 1, np.random.default_rng(0))
     now[0] = 6.0

@@ -77,7 +77,10 @@ def test_ordinal_perturbs_to_a_neighbour():
 
 
 def test_space_mirrors_the_configuration_and_does_not_depend_on_the_order_of_the_file():
-    spec = {"optimizer": {"lr": GENES["log"], "momentum": GENES["linear"]}, "model": {"skip": GENES["bool"], "width": None}}
+    spec = {
+        "optimizer": {"lr": GENES["log"], "momentum": GENES["linear"]},
+        "model": {"skip": GENES["bool"], "width": None},
+    }
     space = Space.from_config(spec)
     assert space.paths == ("model.skip", "optimizer.lr", "optimizer.momentum")
     assert Space.from_config(dict(reversed(spec.items()))) == space

@@ -74,7 +74,9 @@ def start_mpi(threads_per_rank: int) -> MPI.Comm:
     from mpi4py import MPI
 
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
-        raise RuntimeError(f"{MPI.Get_library_version().splitlines()[0]} has no MPI_THREAD_MULTIPLE; states move in threads")
+        raise RuntimeError(
+            f"{MPI.Get_library_version().splitlines()[0]} has no MPI_THREAD_MULTIPLE; states move in threads"
+        )
     world = MPI.COMM_WORLD.Dup()
     world.Set_errhandler(MPI.ERRORS_RETURN)
     return world
@@ -127,20 +129,22 @@ def agree(comm: MPI.Comm, action: Callable[[], T]) -> T:
 def decide(comm: MPI.Comm, action: Callable[[], T]) -> T:
     """Runs an action on rank 0 alone and gives its result on every rank; where it fails, as ``agree``."""
     result, error = _attempt(action) if comm.Get_rank() == 0 else (None, None)
-    result, failed = broadcast(comm, (result, error is not None), limit_seconds=math.inf, what="world rank 0")
-    return _agreed(result, error, reporter=0 if failed else None, rank=comm.Get_rank())
+    shared: tuple[T | None, bool] = broadcast(
+        comm, (result, error is not None), limit_seconds=math.inf, what="world rank 0"
+    )
+    return _agreed(shared[0], error, reporter=0 if shared[1] else None, rank=comm.Get_rank())
 
 
 def _attempt(action: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
         return action(), None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (handed to all ranks)
         return None, error
 
 
 def _agreed(result: T | None, error: Exception | None, reporter: int | None, rank: int) -> T:
     if reporter is not None:
-        raise error if error is not None and rank == reporter else Elsewhere(f"world rank {reporter} has failed")
+        raise (error if error is not None and rank == reporter else Elsewhere(f"world rank {reporter} has failed"))
     return result  # type: ignore[return-value]
 
 

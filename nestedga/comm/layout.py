@@ -66,8 +66,8 @@ def split_evenly(world_size: int, group_size: int, remainder: str) -> Layout:
         below = max(size for size in fitting if size <= group_size)
         above = min(size for size in fitting if size >= group_size)
         raise SettingError(
-            f"groups.group_size={group_size}: {world_size} ranks = {num_groups} groups x {group_size} + {left_over} left "
-            f"over; use groups.group_size={below} or {above}, or groups.remainder=spread"
+            f"groups.group_size={group_size}: {world_size} ranks = {num_groups} groups x {group_size} + {left_over} "
+            f"left over; use groups.group_size={below} or {above}, or groups.remainder=spread"
         )
     base, longer = divmod(world_size, num_groups)
     return Layout(tuple(base + 1 if group < longer else base for group in range(num_groups)))

@@ -5,6 +5,7 @@ MPI_Abort alone is not enough: with fault tolerance switched on, Open MPI's mpir
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -79,14 +80,18 @@ class Lifeline:
 
     def _mourn(self, error: MPI.Exception) -> NoReturn:
         """Another rank has died, and the launcher has let us live to see it."""
+        from mpi4py import MPI
+
         dead: list[int] = []
-        try:
+        with contextlib.suppress(MPI.Exception, NotImplementedError):  # an MPI that cannot say who
             world, failed = self._comm.Get_group(), self._comm.Get_failed()
             dead = sorted(failed.Translate_ranks(list(range(failed.Get_size())), world))
-        except Exception:  # an MPI that cannot say who
-            pass
         lowest_alive = min(set(range(self._comm.Get_size())) - set(dead))
         if self._comm.Get_rank() == lowest_alive:
             who = f"world rank {', '.join(map(str, dead))}" if dead else f"a rank ({error})"
-            print(f"nestedga: {who} has died; the same command with resume=true goes on", file=sys.stderr, flush=True)
+            print(
+                f"nestedga: {who} has died; the same command with resume=true goes on",
+                file=sys.stderr,
+                flush=True,
+            )
         os._exit(1)

@@ -107,7 +107,11 @@ class StateStore:
             return
         self.num_sent += 1
         for start in range(0, state.buffer.size, PIECE_BYTES):
-            finish(self._outer.Isend(state.buffer[start : start + PIECE_BYTES], destination, PIECE), STALL_SECONDS, what)
+            finish(
+                self._outer.Isend(state.buffer[start : start + PIECE_BYTES], destination, PIECE),
+                STALL_SECONDS,
+                what,
+            )
 
 
 def share(inner: MPI.Comm, state: State | None, limit_seconds: float) -> State | None:

@@ -17,8 +17,9 @@ Weights = dict[str, NDArray[Any]]
 class FunctionEvaluator:
     """Calls the ``function`` section: its ``_target_`` with its other keys (the genes) as arguments.
 
-    The function gets also ``weights`` (the parent's arrays by name, or None), ``budget`` and ``member_id``. It gives the
-    FoM, or the FoM and the arrays that a child may inherit. Every rank of the group calls it; the first one's answer counts.
+    The function gets also ``weights`` (the parent's arrays by name, or None), ``budget`` and ``member_id``. It gives
+    the FoM, or the FoM and the arrays that a child may inherit. Every rank of the group calls it; the first one's
+    answer counts.
 
     Args:
         build: calls a ``_target_`` section.

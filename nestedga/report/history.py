@@ -63,7 +63,9 @@ class History:
         self.evaluations[evaluation.member_id] = evaluation
         self.counts[evaluation.status.value] = self.counts.get(evaluation.status.value, 0) + 1
         self._charge(evaluation.ledger)
-        if evaluation.ok and (self.best_id is None or self._key(evaluation) < self._key(self.evaluations[self.best_id])):
+        if evaluation.ok and (
+            self.best_id is None or self._key(evaluation) < self._key(self.evaluations[self.best_id])
+        ):
             self.best_id = evaluation.member_id
         self.row.append(evaluation.member_id)
         if len(self.row) < self.population_size:

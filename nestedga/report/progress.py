@@ -29,7 +29,9 @@ class Lines:
         if record["event"] in ("run", "resume"):
             done = f", {len(history.evaluations)} evaluations done already" if history.evaluations else ""
             self._print(f"{record['experiment']}: {record['layout']}; {record['search']}{done}; {record['folder']}")
-        elif record["event"] == "tell" and (evaluation := history.evaluations[record["evaluation"]["member_id"]]).message:
+        elif (
+            record["event"] == "tell" and (evaluation := history.evaluations[record["evaluation"]["member_id"]]).message
+        ):
             genes = history.members[evaluation.member_id].genotype
             self._print(f"member {evaluation.member_id} {evaluation.status.value}: {evaluation.message}; {genes}")
             if evaluation.log and not self._shown_trace:  # in full once; all are in the run folder's logs
@@ -38,7 +40,11 @@ class Lines:
         if row is not None:
             spread = history.spread(row)
             name = history.header["objective"]["name"]
-            foms = "all failed" if spread is None else f"{name} best {spread[0]:.4f}, median {spread[1]:.4f}, worst {spread[2]:.4f}"
+            foms = (
+                "all failed"
+                if spread is None
+                else f"{name} best {spread[0]:.4f}, median {spread[1]:.4f}, worst {spread[2]:.4f}"
+            )
             self._print(f"{_generation(history)}: {foms}; {_clock(history.seconds)}{_eta(history, history.now)}")
 
     def close(self) -> None:
@@ -78,9 +84,19 @@ def render(history: History, now: float) -> RenderableType:
     bars = Table.grid(padding=(0, 1))
     told, total = len(history.evaluations), history.num_evaluations
     if total:
-        bars.add_row("evaluations", ProgressBar(total, told, width=40), f"{told}/{total}", f"{_clock(now - history.began)}{_eta(history, now)}")
+        bars.add_row(
+            "evaluations",
+            ProgressBar(total, told, width=40),
+            f"{told}/{total}",
+            f"{_clock(now - history.began)}{_eta(history, now)}",
+        )
     size = history.population_size
-    bars.add_row("this generation", ProgressBar(size, len(history.row), width=40), f"{len(history.row)}/{size}", _generation(history))
+    bars.add_row(
+        "this generation",
+        ProgressBar(size, len(history.row), width=40),
+        f"{len(history.row)}/{size}",
+        _generation(history),
+    )
     title = f"{history.header['experiment']}: {history.header['layout']}; {history.header['search']}; {history.status}"
     groups = Table("group", "member", "slot", "generation", "since", "genes", box=None)
     for group, (member_id, task, since) in sorted(history.running.items())[:16]:

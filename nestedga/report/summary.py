@@ -48,7 +48,14 @@ def schedule_table(history: History) -> Table:
     assert history.best_id is not None
     unit, name = history.header["unit"], history.header["objective"]["name"]
     line = history.lineage(history.best_id)
-    table = Table("member", f"from {unit[:-1]}", *line[0].genotype, name, title="schedule of the best member", title_justify="left")
+    table = Table(
+        "member",
+        f"from {unit[:-1]}",
+        *line[0].genotype,
+        name,
+        title="schedule of the best member",
+        title_justify="left",
+    )
     trained, before = 0, None
     for member in line:
         if member.genotype != before or member is line[-1]:

@@ -51,7 +51,12 @@ class TensorBoard:
         after = self._trained[member.slot] = before + member.budget
         genes = {f"schedule/{path}": value for path, value in member.genotype.items() if not isinstance(value, str)}
         self._write(run, record["time"], before, genes)
-        self._write(run, record["time"], after, {f"fitness/{name}": value for name, value in evaluation.metrics.items()})
+        self._write(
+            run,
+            record["time"],
+            after,
+            {f"fitness/{name}": value for name, value in evaluation.metrics.items()},
+        )
 
     def _write_row(self, row: list[int], time: float) -> None:
         history = self._history

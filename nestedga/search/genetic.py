@@ -53,7 +53,12 @@ class Genetic(Generational):
         elites: int = 0,
     ) -> None:
         super().__init__(
-            space, seed=seed, population_size=population_size, generations=generations, budget=budget, inherit=inherit
+            space,
+            seed=seed,
+            population_size=population_size,
+            generations=generations,
+            budget=budget,
+            inherit=inherit,
         )
         if not sigma >= 0.0:
             raise SettingError(f"search.sigma={sigma} would favour the worst; use 0 (no selection) or more")

@@ -36,5 +36,6 @@ def uniform_crossover(rng: np.random.Generator, a: Genotype, b: Genotype, rate: 
 def mutate(rng: np.random.Generator, space: Space, genotype: Genotype, rate: float) -> Genotype:
     """Each gene mutated with probability ``rate``."""
     return {
-        gene.path: gene.mutate(rng, genotype[gene.path]) if rng.random() < rate else genotype[gene.path] for gene in space
+        gene.path: gene.mutate(rng, genotype[gene.path]) if rng.random() < rate else genotype[gene.path]
+        for gene in space
     }

@@ -49,10 +49,17 @@ class PBT(Generational):
         resample: float = 0.25,
     ) -> None:
         super().__init__(
-            space, seed=seed, population_size=population_size, generations=generations, budget=budget, inherit=inherit
+            space,
+            seed=seed,
+            population_size=population_size,
+            generations=generations,
+            budget=budget,
+            inherit=inherit,
         )
         if not 0.0 < truncation <= 0.5:
-            raise SettingError(f"search.truncation={truncation} must be above 0 and at most 0.5: half cannot copy more than half")
+            raise SettingError(
+                f"search.truncation={truncation} must be above 0 and at most 0.5: half cannot copy more than half"
+            )
         if not 0.0 <= resample <= 1.0:
             raise SettingError(f"search.resample={resample} is no probability; use a number from 0 to 1")
         self.truncation = truncation
@@ -69,9 +76,11 @@ class PBT(Generational):
         for member, _ in goes_on:
             if member.slot == slot:
                 return member.genotype, (member.id,), (member.id,)
-        donor = viable[rng.integers(num_top)][0]
+        donor = viable[int(rng.integers(num_top))][0]
         genotype = {
-            gene.path: gene.sample(rng) if rng.random() < self.resample else gene.perturb(rng, donor.genotype[gene.path])
+            gene.path: gene.sample(rng)
+            if rng.random() < self.resample
+            else gene.perturb(rng, donor.genotype[gene.path])
             for gene in self.space
         }
         return genotype, (donor.id,), (donor.id,)

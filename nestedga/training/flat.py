@@ -22,7 +22,9 @@ class StepBuffer:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         dtypes = {parameter.dtype for parameter in parameters}
         if len(dtypes) != 1:
-            raise SettingError(f"model has parameters of types {sorted(map(str, dtypes))}; one trainable type is needed")
+            raise SettingError(
+                f"model has parameters of types {sorted(map(str, dtypes))}; one trainable type is needed"
+            )
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
         num_gradients = sum(parameter.numel() for parameter in parameters)
         num_statistics = sum(2 * norm.num_features for norm in norms)
@@ -39,7 +41,7 @@ class StepBuffer:
         for norm in norms:
             for name in ("running_mean", "running_var"):
                 view = self._statistics[end : end + norm.num_features]
-                norm._buffers[name] = view.copy_(getattr(norm, name))
+                setattr(norm, name, view.copy_(getattr(norm, name)))
                 end += norm.num_features
 
     @property

@@ -108,7 +108,10 @@ class Trainer:
             if step_of_epoch == steps_per_epoch - 1 and not math.isfinite(total_loss.item()):
                 raise Diverged(f"the training loss is {total_loss.item()} in epoch {epoch} of the interval")
             self._place.watchdog.beat()
-        counters = {"epochs": counters["epochs"] + num_steps // steps_per_epoch, "steps": counters["steps"] + num_steps}
+        counters = {
+            "epochs": counters["epochs"] + num_steps // steps_per_epoch,
+            "steps": counters["steps"] + num_steps,
+        }
         return pack(self._model, self._optimizer, counters) if self._parallel.rank == 0 else None
 
     def _step(self, pieces: list[np.ndarray[Any, np.dtype[np.int64]]], step_key: int) -> None:
@@ -175,7 +178,9 @@ class Trainer:
         return counters
 
 
-def _set_live(before: dict[str, Any] | None, wanted: dict[str, Any], optimizer: Callable[[], torch.optim.Optimizer]) -> bool:
+def _set_live(
+    before: dict[str, Any] | None, wanted: dict[str, Any], optimizer: Callable[[], torch.optim.Optimizer]
+) -> bool:
     """Writes changed hyperparameters into the live optimizer; False where it must be built anew."""
     if before is None or before["_target_"] != wanted["_target_"] or set(before) != set(wanted):
         return False
@@ -221,4 +226,6 @@ def _probe(model: torch.nn.Module, dataset: Dataset, device: torch.device) -> No
                 f"model does not take the data's inputs of shape {tuple(inputs.shape)}: {str(error).splitlines()[0]}"
             ) from error
     if outputs.dim() != 2 or outputs.shape[0] != 2 or outputs.shape[1] <= int(targets.max()):
-        raise SettingError(f"model gives outputs of shape {tuple(outputs.shape)} for targets such as {targets.tolist()}")
+        raise SettingError(
+            f"model gives outputs of shape {tuple(outputs.shape)} for targets such as {targets.tolist()}"
+        )

@@ -47,12 +47,19 @@ def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimize
         kind, _, rest = entry.name.partition("/")
         name, _, key = rest.rpartition("/")
         weights = saved.get(f"weights/{name}")
-        if kind != "optimizer" or name not in parameters or not weights or weights.shape != tuple(parameters[name].shape):
+        if (
+            kind != "optimizer"
+            or name not in parameters
+            or not weights
+            or weights.shape != tuple(parameters[name].shape)
+        ):
             continue  # a parameter of another shape begins with fresh weights and a fresh optimizer
         value = tensor_of(entry.name).clone()
         # Step counts live on the CPU, whatever the parameter's device (torch.optim keeps them there).
         optimizer.state[parameters[name]][key] = value.to(parameters[name].device) if value.dim() else value
-    return {counter: int(tensor_of(f"counters/{counter}")) if f"counters/{counter}" in saved else 0 for counter in COUNTERS}
+    return {
+        counter: int(tensor_of(f"counters/{counter}")) if f"counters/{counter}" in saved else 0 for counter in COUNTERS
+    }
 
 
 def _tensors(

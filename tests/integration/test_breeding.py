@@ -26,7 +26,12 @@ def lineage_of(records, member_id):
 def test_weights_carry_the_lineage_that_the_journal_tells(nestedga, ranks, search):
     group_size = 1 if ranks < 2 else 2
     answer = nestedga(
-        ranks, *FUNCTION, f"search={search}", f"groups.group_size={group_size}", "search.population_size=5", "search.generations=5"
+        ranks,
+        *FUNCTION,
+        f"search={search}",
+        f"groups.group_size={group_size}",
+        "search.population_size=5",
+        "search.generations=5",
     )
     best = answer.summary["best"]
     state = State.load(answer.folder / "best" / "state.safetensors")
@@ -38,7 +43,14 @@ def test_weights_carry_the_lineage_that_the_journal_tells(nestedga, ranks, searc
 @pytest.mark.parametrize("search", ["pbt", "genetic"])
 def test_the_outcome_is_the_same_for_1_2_and_4_groups(nestedga, search):
     outcomes = [
-        nestedga(ranks, *FUNCTION, f"search={search}", "search.population_size=6", "search.generations=5", folder=f"run{ranks}").outcome
+        nestedga(
+            ranks,
+            *FUNCTION,
+            f"search={search}",
+            "search.population_size=6",
+            "search.generations=5",
+            folder=f"run{ranks}",
+        ).outcome
         for ranks in (1, 2, 4)
     ]
     assert outcomes[0] == outcomes[1] == outcomes[2]
@@ -48,7 +60,9 @@ def test_states_travel_between_groups_in_memory(nestedga):
     """With files that cannot be read back, breeding can only have come from memory."""
     answer = nestedga(4, *FUNCTION, "search=genetic", "search.population_size=8", "search.generations=4")
     members = {record["member"]["id"]: record["member"] for record in answer.records if record["event"] == "ask"}
-    trained_by = {record["evaluation"]["member_id"]: record["group"] for record in answer.records if record["event"] == "tell"}
+    trained_by = {
+        record["evaluation"]["member_id"]: record["group"] for record in answer.records if record["event"] == "tell"
+    }
     moved = [i for i, member in members.items() for p in member["weights_parents"] if trained_by[i] != trained_by[p]]
     assert moved, "no child was trained elsewhere than its parent"
 

@@ -6,7 +6,12 @@ SPACE = "+space.function.x={type: float, low: 0, high: 1}"
 
 
 def function(name):
-    return ("evaluator=function", f"+function={{_target_: tests.functions.{name}, x: 0.5}}", SPACE, "search.generations=4")
+    return (
+        "evaluator=function",
+        f"+function={{_target_: tests.functions.{name}, x: 0.5}}",
+        SPACE,
+        "search.generations=4",
+    )
 
 
 def test_a_member_that_raises_is_data(nestedga):
@@ -51,7 +56,10 @@ MISTAKES = {
     "data": ("data=imagenet", "known data"),
     "experiment": ("+experiment=nope", "known experiment"),
     "gene": ("+space.optimizer.lrr={type: float, low: 0, high: 1}", "the nearest is optimizer.lr"),
-    "gene that nobody reads": ("+space.groups.group_size={type: int, low: 1, high: 2}", "no member would notice"),
+    "gene that nobody reads": (
+        "+space.groups.group_size={type: int, low: 1, high: 2}",
+        "no member would notice",
+    ),
     "range reversed": ("space.optimizer.lr.low=2.0", "low=2.0 is not below high=1.0"),
     "log touching zero": ("space.optimizer.lr.low=0.0", "touches zero"),
     "population of 1": ("search.population_size=1", "search.population_size=1"),
@@ -70,7 +78,10 @@ MISTAKES = {
     "sweep without multirun": ("seed=1,2", "--multirun"),
     "option": ("--resume", "is no option"),
     "resume of nothing": ("resume=true", "holds no run to go on with"),
-    "wrong model for the data": ("model.in_channels=3", "model does not take the data's inputs of shape (2, 1, 8, 8)"),
+    "wrong model for the data": (
+        "model.in_channels=3",
+        "model does not take the data's inputs of shape (2, 1, 8, 8)",
+    ),
 }
 
 

@@ -19,7 +19,13 @@ def test_killed_ten_times_a_search_ends_as_if_never_interrupted(nestedga, killed
     dice = random.Random(0)
     kills = 0
     for _ in range(10):
-        kills += killed(2, *FUNCTION, *(["resume=true"] if kills else []), after=dice.randint(1, 3), delay=0.1 * dice.random())
+        kills += killed(
+            2,
+            *FUNCTION,
+            *(["resume=true"] if kills else []),
+            after=dice.randint(1, 3),
+            delay=0.1 * dice.random(),
+        )
     assert kills == 10
     pieces = nestedga(2, *FUNCTION, "resume=true")
     assert pieces.outcome == whole.outcome
@@ -30,7 +36,13 @@ def test_killed_in_training_it_ends_with_the_same_bits(nestedga, killed):
     whole = nestedga(4, *DIGITS, folder="whole")
     dice = random.Random(1)
     for attempt in range(3):
-        assert killed(4, *DIGITS, *(["resume=true"] if attempt else []), after=dice.randint(1, 4), delay=0.3 * dice.random())
+        assert killed(
+            4,
+            *DIGITS,
+            *(["resume=true"] if attempt else []),
+            after=dice.randint(1, 4),
+            delay=0.3 * dice.random(),
+        )
     pieces = nestedga(4, *DIGITS, "resume=true")
     assert pieces.outcome == whole.outcome
     assert pieces.summary["best"] == whole.summary["best"]

@@ -37,9 +37,7 @@ every_search = pytest.mark.parametrize("make", GENERATIONAL.values(), ids=GENERA
 
 
 def build(make, *, seed=0, population_size=4, generations=5, inherit="weights", space=SPACE) -> Search:
-    return make(
-        space, seed=seed, population_size=population_size, generations=generations, budget=1, inherit=inherit
-    )
+    return make(space, seed=seed, population_size=population_size, generations=generations, budget=1, inherit=inherit)
 
 
 def bowl(member: Member) -> float:
@@ -89,7 +87,10 @@ def test_result_depends_neither_on_groups_nor_on_order(make, groups):
 @every_search
 @settings(max_examples=40, deadline=None)
 @given(
-    groups=st.integers(1, 5), shuffle=st.integers(0, 99), fails=st.frozensets(st.integers(0, 19)), cut=st.integers(0, 40)
+    groups=st.integers(1, 5),
+    shuffle=st.integers(0, 99),
+    fails=st.frozensets(st.integers(0, 19)),
+    cut=st.integers(0, 40),
 )
 def test_adopt_and_tell_of_any_prefix_leave_it_as_if_never_interrupted(make, groups, shuffle, fails, cut):
     rng = np.random.default_rng(shuffle)
@@ -186,7 +187,8 @@ def test_beats_random_on_a_bowl(make):
 
 @every_search
 @pytest.mark.parametrize(
-    ("setting", "value"), [("population_size", 1), ("generations", 0), ("inherit", "genes"), ("space", Space(()))]
+    ("setting", "value"),
+    [("population_size", 1), ("generations", 0), ("inherit", "genes"), ("space", Space(()))],
 )
 def test_bad_settings_are_named(make, setting, value):
     with pytest.raises(SettingError, match=setting):
@@ -233,7 +235,9 @@ def test_an_elite_goes_on_unchanged():
     assert children[0].genotype == build(Genetic).ask(2)[1].genotype
 
 
-@pytest.mark.parametrize(("truncation", "population_size", "replaced"), [(0.2, 4, 1), (0.25, 8, 2), (0.5, 5, 2), (0.01, 20, 1)])
+@pytest.mark.parametrize(
+    ("truncation", "population_size", "replaced"), [(0.2, 4, 1), (0.25, 8, 2), (0.5, 5, 2), (0.01, 20, 1)]
+)
 def test_pbt_replaces_the_worst_by_copies_of_the_best(truncation, population_size, replaced):
     search = build(functools.partial(PBT, truncation=truncation), population_size=population_size)
     children = generation(search, [float(i) for i in range(population_size)])

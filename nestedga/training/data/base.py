@@ -34,7 +34,9 @@ class Dataset(Protocol):
 def split_of(num_train: int, fitness_size: int, seed: int) -> tuple[Indices, Indices]:
     """Shuffled indices (train, fitness) cut from the training samples, the same for every run and member."""
     if not 0 < fitness_size < num_train:
-        raise SettingError(f"data.fitness_size={fitness_size} must be above 0 and below the {num_train} training samples")
+        raise SettingError(
+            f"data.fitness_size={fitness_size} must be above 0 and below the {num_train} training samples"
+        )
     order = np.random.default_rng(seed).permutation(num_train)
     return np.sort(order[fitness_size:]), np.sort(order[:fitness_size])
 

@@ -7,6 +7,7 @@ are not executed: their opcodes are walked for the labels, and the pixel block i
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,11 @@ class Cifar10:
     def __init__(self, root: str, fitness_size: int = 5_000, pad: int = 4, mirror: bool = True) -> None:
         parts = _open(Path(root).expanduser())
         train, fitness = split_of(5 * PER_FILE, fitness_size, seed=1)
-        self._parts = {"train": (parts[:5], train), "fitness": (parts[:5], fitness), "test": (parts[5:], np.arange(PER_FILE))}
+        self._parts = {
+            "train": (parts[:5], train),
+            "fitness": (parts[:5], fitness),
+            "test": (parts[5:], np.arange(PER_FILE)),
+        }
         self._pad, self._mirror = pad, mirror
         self._mean = torch.tensor(MEAN).view(1, 3, 1, 1) * 255.0
         self._scale = 1.0 / (torch.tensor(DEVIATION).view(1, 3, 1, 1) * 255.0)
@@ -63,7 +68,11 @@ class Cifar10:
 def _open(root: Path) -> list[Part]:
     """Five training parts and the test part."""
     for name, names, reader in (
-        ("cifar-10-batches-bin", [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"], _map_binary),
+        (
+            "cifar-10-batches-bin",
+            [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"],
+            _map_binary,
+        ),
         ("cifar-10-batches-py", [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"], _map_pickle),
     ):
         for folder in (root / name, root):
@@ -75,11 +84,13 @@ def _open(root: Path) -> list[Part]:
     )
 
 
-def _checked(path: Path, reader) -> Part:  # type: ignore[no-untyped-def]
+def _checked(path: Path, reader: Callable[[Path], Part]) -> Part:
     try:
         images, labels = reader(path)
     except (OSError, ValueError) as error:
-        raise SettingError(f"data.root: {path} is missing or damaged ({error}); unpack the official archive again") from error
+        raise SettingError(
+            f"data.root: {path} is missing or damaged ({error}); unpack the official archive again"
+        ) from error
     if labels.max() > 9:
         raise SettingError(f"data.root: {path} has a label {labels.max()}, beyond 9; unpack the official archive again")
     return images, labels
@@ -103,7 +114,7 @@ def _map_pickle(path: Path) -> Part:
                 block_at = file.tell() - PER_FILE * PIXELS
             elif isinstance(argument, str | bytes):
                 last_string = argument if isinstance(argument, str) else argument.decode("latin-1")
-            elif opcode.name.startswith("BININT") and last_string == "labels":
+            elif isinstance(argument, int) and opcode.name.startswith("BININT") and last_string == "labels":
                 labels.append(argument)
     if block_at is None or len(labels) != PER_FILE:
         raise ValueError(f"no {PER_FILE} images and labels found")

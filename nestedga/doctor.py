@@ -1,0 +1,214 @@
+"""``python -m nestedga.doctor``: what is there, and whether groups can train side by side; any launcher or none.
+
+Exit code 0: all is well. 1: a line "wrong:" names each trouble and its remedy. 2: an option that cannot be met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nestedga import __version__
+from nestedga.comm.launcher import die_with_launcher, launched_local_size, launched_rank
+from nestedga.errors import SettingError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from nestedga.comm.groups import Groups
+
+TRIAL_SECONDS = 2.0
+TRIAL_NUMBERS = 1 << 18  # float32, so 1 MiB: about the gradients of ResNet-20
+HANG_SECONDS = 60.0  # a group whose trial takes so long hangs
+SETUP = "bash launch/setup.sh installs all that is needed"
+Facts = list[tuple[str, str]]
+
+
+def main() -> NoReturn:
+    """Looks, prints (world rank 0 alone) and leaves."""
+    parser = argparse.ArgumentParser(prog="python -m nestedga.doctor", description="Says what is there, tries groups.")
+    parser.add_argument("--group-size", type=int, help="ranks of a group (default: 2, or 1 where there is one rank)")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads per rank (default: 1)")
+    options = parser.parse_args()
+    die_with_launcher()
+    facts, wrong = packages()
+    code = 1
+    if not any(text.startswith(("mpi4py", "numpy")) for text in wrong):
+        try:
+            wrong = in_the_world(facts, wrong, options.group_size, options.threads)
+            code = 1 if wrong else 0
+        except SettingError as error:
+            wrong, code = [str(error)], 2
+    elif launched_rank():
+        time.sleep(5.0)  # world rank 0, where it has the same trouble, has said so and ended the job by then
+        print(*(f"wrong: world rank {launched_rank()}: {text}" for text in wrong), sep="\n", flush=True)
+    if not launched_rank():
+        width = max(len(name) for name, _ in facts)
+        lines = [f"{name:{width}}  {text}" for name, text in facts] + [f"wrong: {text}" for text in wrong]
+        print(*lines, *([] if wrong else ["all is well"]), sep="\n", flush=True)
+    sys.exit(code)
+
+
+def packages() -> tuple[Facts, list[str]]:
+    """What is installed on this rank, and what of it is wrong; MPI is not started."""
+    facts, wrong = [("nestedga", __version__), ("Python", platform.python_version())], []
+
+    def look(name: str, module: str, describe: Callable[[Any], str], needed: bool = True) -> None:
+        try:
+            text = describe(importlib.import_module(module))
+        except (ImportError, OSError) as error:  # missing, or there and broken
+            missing = isinstance(error, ModuleNotFoundError) and module.startswith(str(error.name))
+            text = "not installed" if missing else f"cannot be imported: {error}"
+            if needed:
+                wrong.append(f"{name}: {text}; {SETUP}")
+        facts.append((name, text))
+
+    look("numpy", "numpy", lambda numpy: str(numpy.__version__))
+    look("mpi4py", "mpi4py", lambda mpi4py: str(mpi4py.__version__))
+    look("torch", "torch", _describe_torch)
+    look("Horovod", "horovod.torch", _describe_horovod)
+    look("DALI", "nvidia.dali", lambda dali: str(dali.__version__), needed=False)
+    if not wrong:
+        hvd, torch = sys.modules["horovod.torch"], sys.modules["torch"]
+        if not hvd.mpi_built():
+            wrong.append("Horovod was built without MPI; build it with HOROVOD_WITH_MPI=1, as launch/setup.sh does")
+        if torch.cuda.is_available() and not hvd.nccl_built():
+            facts.append(("note", "Horovod was built without NCCL: only groups of one rank train on a GPU"))
+    return facts, wrong
+
+
+def _describe_torch(torch: Any) -> str:
+    if torch.version.cuda is None:
+        return f"{torch.__version__}, built without CUDA"
+    devices = Counter(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    found = _listed(f"{count} x {name}" for name, count in devices.items())
+    return f"{torch.__version__}, built with CUDA {torch.version.cuda}; devices: {found}"
+
+
+def _describe_horovod(hvd: Any) -> str:
+    built = {name: bool(getattr(hvd, f"{name.lower()}_built")()) for name in ("MPI", "NCCL", "Gloo", "CUDA", "ROCm")}
+    there, lacking = (_listed(name for name in built if built[name] is wanted) for wanted in (True, False))
+    return f"{metadata.version('horovod')}, built with {there}; without {lacking}"
+
+
+def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads: int) -> list[str]:
+    """MPI, the split, the trial; every rank together. Adds to the facts; gives what is wrong on any rank."""
+    from nestedga.comm.groups import library_version, split, start_mpi
+    from nestedga.comm.layout import split_evenly
+    from nestedga.comm.lifeline import Lifeline
+    from nestedga.comm.waiting import gather_all
+
+    try:
+        world = start_mpi(threads)
+    except RuntimeError as error:
+        return [*wrong, f"{error}; use an MPI built with threads, and leave MPI4PY_RC_THREAD_LEVEL unset"]
+    facts += [
+        ("MPI", f"{library_version()}, MPI_THREAD_MULTIPLE"),
+        ("fault tolerance", _fault_tolerance(world)),
+    ]
+    size, here = world.Get_size(), launched_local_size()
+    if size == 1 and here > 1:
+        return [
+            *wrong,
+            f"{here} ranks were started and MPI sees one; use the mpirun of the MPI that mpi4py uses",
+        ]
+    yields = os.environ.get("OMPI_MCA_mpi_yield_when_idle") == "1"  # noqa: SIM112 (Open MPI's own spelling)
+    waiting = f"yield_when_idle {'on' if yields else 'off'}"
+    facts.append(("node", f"{here} x {threads} threads on {os.cpu_count()} cores; {waiting}"))
+    layout = split_evenly(size, min(2, size) if group_size is None else group_size, "spread")
+    facts.append(("layout", str(layout)))
+    everywhere = gather_all(world, wrong, HANG_SECONDS, "all ranks")
+    if any(everywhere):
+        return [f"world rank {rank}: {text}" for rank, there in enumerate(everywhere) for text in there]
+    lifeline = Lifeline(world)
+    with split(world, layout) as groups:
+        wrong = try_groups(groups, threads, facts, lambda: lifeline.end_job(1))
+    lifeline.close()
+    return wrong
+
+
+def _fault_tolerance(world: MPI.Comm) -> str:
+    try:
+        world.Is_revoked()
+    except (AttributeError, NotImplementedError):
+        return "this MPI has none"
+    on = os.environ.get("OMPI_MCA_mpi_ft_enable", "").lower() in ("1", "true")  # noqa: SIM112 (as above)
+    return f"supported, switched {'on' if on else 'off; mpirun --with-ft ulfm switches it on'}"
+
+
+def try_groups(groups: Groups, threads: int, facts: Facts, end_job: Callable[[], None]) -> list[str]:
+    """Every group's trial at the same time; every rank together. As ``in_the_world``."""
+    from nestedga.comm.waiting import gather_all
+
+    def hang() -> None:
+        print(f"wrong: world rank {groups.world_rank} hangs in its group; is a firewall in the way?", flush=True)
+        end_job()
+
+    timer = threading.Timer(HANG_SECONDS, hang)
+    timer.start()
+    try:
+        here = (platform.node(), *trial(groups, threads), "")
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is what the user wants to read)
+        here = (platform.node(), "?", 0.0, f"{type(error).__name__}: {error}".splitlines()[0])
+    seen = gather_all(groups.world, here, 2 * HANG_SECONDS, "all ranks")
+    timer.cancel()
+    nodes = Counter(node for node, *_ in seen)
+    facts.append(("ranks per node", _listed(f"{count} on {node}" for node, count in nodes.items())))
+    first = 0
+    for group, size in enumerate(groups.layout.sizes):
+        ranks, rate = seen[first : first + size], seen[first][2]
+        sums = f"{rate:.0f} allreduces/s, {rate * 4 * TRIAL_NUMBERS / 1e6:.0f} MB/s"
+        who = _listed(f"{first + i} on {device}" for i, (_, device, *_) in enumerate(ranks))
+        verdict = "failed" if any(trouble for *_, trouble in ranks) else "ok"
+        facts.append((f"group {group}", f"world ranks {who}; {sums if size > 1 else 'nothing to sum'}; {verdict}"))
+        first += size
+    return [f"world rank {rank}: {trouble}" for rank, (*_, trouble) in enumerate(seen) if trouble]
+
+
+def trial(groups: Groups, threads: int) -> tuple[str, float]:
+    """Sums 1 MiB over the group for two seconds while the others do: (device of this rank, sums per second).
+
+    Raises:
+        RuntimeError: Horovod found an MPI without threads, or a sum is wrong.
+    """
+    import horovod.torch as hvd
+    import torch
+
+    from nestedga.training.data_parallel import DataParallel, pick_device
+
+    torch.set_num_threads(threads)
+    parallel = DataParallel(groups.training)
+    try:
+        if not hvd.mpi_threads_supported():
+            raise RuntimeError("Horovod finds MPI without threads; build both with the same MPI (launch/setup.sh)")
+        device = pick_device("auto", groups.node_rank, alone=groups.inner_size == 1)
+        right = groups.inner_size * (groups.inner_size + 1) / 2
+        numbers = torch.empty(TRIAL_NUMBERS, device=device)
+        began, count, votes = time.monotonic(), 0, 0.0
+        while not votes:  # the last number is a vote to stop, so that all ranks stop after the same sum
+            numbers.fill_(groups.inner_rank + 1)
+            numbers[-1] = time.monotonic() - began > TRIAL_SECONDS
+            parallel.sum_(numbers, "doctor")
+            count, votes = count + 1, float(numbers[-1])
+            if not bool((numbers[:-1] == right).all()):
+                raise RuntimeError(f"a sum over the group is {numbers[0]:g} and should be {right:g}; {SETUP}")
+        return str(device), count / (time.monotonic() - began)
+    finally:
+        parallel.close()
+
+
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(items) or "none"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""``python -m tests.benchmarks [NAME ...] [--short]``: measures all or some, and writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+
+from tests.benchmarks import data_parallel, outer_loop, page, quickstart, sigma
+
+BENCHMARKS = {
+    "data_parallel": data_parallel.measure,
+    "outer_loop": outer_loop.measure,
+    "sigma": sigma.measure,
+    "quickstart": quickstart.measure,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument(
+        "--short", action="store_true", help="a minute or so, to see that all runs; prints and writes nothing"
+    )
+    options = parser.parse_args()
+    if strangers := set(options.names) - set(BENCHMARKS):
+        parser.error(f"{', '.join(sorted(strangers))}: unknown; known: {', '.join(BENCHMARKS)}")
+    for name in options.names or BENCHMARKS:
+        section = BENCHMARKS[name](short=options.short)
+        print(section.markdown(), flush=True)
+        if not options.short:
+            page.write([section])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Which selection pressure the genetic search should have by default: ``sigma`` over cheap noisy functions.
+
+``fitness = exp(-sigma * x ** 2)`` has a sigma that was never published. Pure search, no ranks: for every function,
+population and seed, all sigmas search alike, and the best member found (chosen by its noisy FoM, as in a run; judged
+by its true one) is ranked among them. 1 is the best rank, the mean of all is 4.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from nestedga.member import Evaluation, Genotype
+from nestedga.search.genetic import Genetic
+from nestedga.space import FloatGene, IntGene, Space
+from tests.benchmarks.page import Section, table
+
+SIGMAS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+DEFAULT = 4.0
+GENERATIONS = 20
+
+
+def bowl(genotype: Genotype) -> float:
+    """One valley in learning rate (log), momentum and width; 0 at the bottom."""
+    rate, momentum, width = (float(genotype[path]) for path in ("optimizer.lr", "optimizer.momentum", "model.width"))
+    return (math.log10(rate) + 2.0) ** 2 + (momentum - 0.9) ** 2 + 0.01 * abs(width - 20)
+
+
+def rastrigin(genotype: Genotype) -> float:
+    """Many valleys around one; 0 at the bottom of it (Rastrigin 1974)."""
+    return sum(float(x) ** 2 - 10.0 * math.cos(2.0 * math.pi * float(x)) + 10.0 for x in genotype.values())
+
+
+MIXED = Space(
+    (
+        FloatGene("optimizer.lr", 1e-4, 1.0, log=True),
+        FloatGene("optimizer.momentum", 0.0, 0.99),
+        IntGene("model.width", 1, 64),
+    )
+)
+FIVE = Space(tuple(FloatGene(f"function.x{i}", -5.12, 5.12) for i in range(5)))
+# Name: (true FoM, genes, standard deviation of the noise, in units of the FoM).
+FUNCTIONS: dict[str, tuple[Callable[[Genotype], float], Space, float]] = {
+    "bowl": (bowl, MIXED, 0.0),
+    "noisy bowl": (bowl, MIXED, 0.1),
+    "many valleys": (rastrigin, FIVE, 2.0),
+}
+
+
+def measure(short: bool) -> Section:
+    """All functions, populations and seeds."""
+    seeds, populations = (6, (8, 16)) if short else (50, (8, 16, 32))
+    cells = [(name, population) for name in FUNCTIONS for population in populations]
+    with ProcessPoolExecutor() as pool:
+        results = list(pool.map(_cell, cells, [seeds] * len(cells)))  # each (seeds, sigmas)
+    ranks = [rankdata(found, axis=1) for found in results]
+    rows = []
+    for (name, population), found, ranked in zip(cells, results, ranks, strict=True):
+        medians, means = np.median(found, axis=0), ranked.mean(axis=0)
+        entries = [
+            _marked(f"{value:.3g} / {mean:.1f}", mean == means.min())
+            for value, mean in zip(medians, means, strict=True)
+        ]
+        rows.append((name, str(population), *entries))
+    everything = np.concatenate(ranks)  # (cells x seeds, sigmas)
+    overall = everything.mean(axis=0)
+    rows.append(("**all**", "", *(_marked(f"{mean:.2f}", mean == overall.min()) for mean in overall)))
+    text = f"""Genetic search, {GENERATIONS} generations, `inherit=none`, {seeds} seeds. Each entry: median of the best FoM found (the
+true one, least is best) / mean rank among the sigmas (1 to {len(SIGMAS)}). Bold: the least mean rank of the row.
+
+{table(("function", "population", *(f"sigma {sigma:g}" for sigma in SIGMAS)), rows)}
+
+{_verdict(everything)}"""
+    return Section("Selection pressure", "python -m tests.benchmarks sigma", (), text)
+
+
+def _cell(cell: tuple[str, int], seeds: int) -> NDArray[np.float64]:
+    """True FoM of the best member found, shape (seeds, sigmas)."""
+    name, population = cell
+    return np.array([[_search(name, population, seed, sigma) for sigma in SIGMAS] for seed in range(seeds)])
+
+
+def _search(name: str, population: int, seed: int, sigma: float) -> float:
+    function, space, noise = FUNCTIONS[name]
+    search = Genetic(
+        space,
+        seed=seed,
+        population_size=population,
+        generations=GENERATIONS,
+        budget=1,
+        inherit="none",
+        sigma=sigma,
+    )
+    best = (math.inf, math.inf)  # (noisy, true)
+    while not search.done:
+        for member in search.ask(population):
+            true = function(member.genotype)
+            noisy = true + noise * float(np.random.default_rng([7, seed, member.id]).standard_normal())
+            best = min(best, (noisy, true))
+            search.tell(Evaluation(member.id, noisy))
+    return best[1]
+
+
+def _verdict(ranks: NDArray[np.float64]) -> str:
+    """What default the ranks, shape (trials, sigmas), support."""
+    best, ours = int(ranks.mean(axis=0).argmin()), SIGMAS.index(DEFAULT)
+    if best == ours:
+        return f"The default, sigma {DEFAULT:g}, has the least mean rank."
+    gain = ranks[:, ours] - ranks[:, best]
+    error = gain.std(ddof=1) / math.sqrt(len(gain))
+    figures = f"{gain.mean():.2f} +- {error:.2f} ranks (mean of {len(gain)} trials and its standard error)"
+    if gain.mean() > 3.0 * error:
+        return f"Sigma {SIGMAS[best]:g} is better than the default {DEFAULT:g} by {figures}: this supports another default."
+    return f"Sigma {SIGMAS[best]:g} is ahead of the default {DEFAULT:g} by {figures}, within the noise: the default stands."
+
+
+def _marked(text: str, bold: bool) -> str:
+    return f"**{text}**" if bold else text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sigma")
+    parser.add_argument("--short", action="store_true")
+    print(measure(parser.parse_args().short).markdown())
+
+
+if __name__ == "__main__":
+    main()
