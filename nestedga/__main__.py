@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import traceback
 from typing import NoReturn
 
@@ -39,7 +40,7 @@ def main() -> NoReturn:
     except SettingError as error:
         if launched_rank():
             sys.exit(0)  # world rank 0 says it; a code from here would have the launcher kill it before it can
-        sys.exit(_fail(error))
+        sys.exit(_report(error, 0))
     sys.exit(_run(configurations, parsed.multirun))
 
 
@@ -50,6 +51,8 @@ def _run(configurations: list[Configuration], multirun: bool) -> int:
 
     world = start_mpi(max(configuration.settings.training.threads for configuration in configurations))
     lifeline = Lifeline(world)
+    # A thread's exception would be seen by nobody, and its work be missed by all.
+    threading.excepthook = lambda caught: lifeline.end_job(_report(caught.exc_value, world.Get_rank()))
     try:
         from nestedga.run import run_job
 
@@ -61,10 +64,8 @@ def _run(configurations: list[Configuration], multirun: bool) -> int:
         return max(codes)
     except Elsewhere:
         lifeline.await_end()
-    except SettingError as error:
-        lifeline.end_job(_fail(error))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the other ranks must not be left waiting)
-        lifeline.end_job(_fault(error, world.Get_rank()))
+        lifeline.end_job(_report(error, world.Get_rank()))
     finally:
         lifeline.close()
 
@@ -86,17 +87,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parsed
 
 
-def _fail(error: SettingError) -> int:
-    print(f"nestedga: {error}", file=sys.stderr, flush=True)
-    return 2
-
-
-def _fault(error: BaseException, rank: int) -> int:
-    """A fault of ours, of user code or of the machine: the whole trace with the rank."""
+def _report(error: BaseException | None, rank: int) -> int:
+    """Says what ends the job; gives the exit code."""
+    if isinstance(error, SettingError):
+        print(f"nestedga: {error}", file=sys.stderr, flush=True)
+        return 2
     if isinstance(error, KeyboardInterrupt):
         print(f"nestedga: interrupted (world rank {rank}); resume=true goes on", file=sys.stderr, flush=True)
-    else:
-        print(f"nestedga: fault on world rank {rank}\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+    else:  # a fault of ours, of user code or of the machine
+        trace = "".join(traceback.format_exception(error))
+        print(f"nestedga: fault on world rank {rank}\n{trace}", file=sys.stderr, flush=True)
     return 1
 
 

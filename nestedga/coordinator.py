@@ -246,8 +246,8 @@ class Coordinator:
             raise SettingError(
                 f"member {evaluation.member_id}, trained again because its state was lost, gave "
                 f"{evaluation.fom!r} (state {evaluation.checksum}) where the journal says {journalled.fom!r} "
-                f"(state {journalled.checksum}); the machine, the packages or the data have changed since: go on where the run "
-                "was begun, or begin a new one"
+                f"(state {journalled.checksum}); the machine, the packages or the data have changed since: go on where "
+                "the run was begun, or begin a new one"
             )
         if not evaluation.ok:
             raise SettingError(

@@ -111,19 +111,14 @@ def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads
         world = start_mpi(threads)
     except RuntimeError as error:
         return [*wrong, f"{error}; use an MPI built with threads, and leave MPI4PY_RC_THREAD_LEVEL unset"]
-    facts += [
-        ("MPI", f"{library_version()}, MPI_THREAD_MULTIPLE"),
-        ("fault tolerance", _fault_tolerance(world)),
-    ]
+    facts.append(("MPI", f"{library_version()}, MPI_THREAD_MULTIPLE"))
+    facts.append(("fault tolerance", _fault_tolerance(world)))
     size, here = world.Get_size(), launched_local_size()
     if size == 1 and here > 1:
-        return [
-            *wrong,
-            f"{here} ranks were started and MPI sees one; use the mpirun of the MPI that mpi4py uses",
-        ]
+        return [*wrong, f"{here} ranks were started and MPI sees one; use the mpirun of the MPI that mpi4py uses"]
     yields = os.environ.get("OMPI_MCA_mpi_yield_when_idle") == "1"  # noqa: SIM112 (Open MPI's own spelling)
-    waiting = f"yield_when_idle {'on' if yields else 'off'}"
-    facts.append(("node", f"{here} x {threads} threads on {os.cpu_count()} cores; {waiting}"))
+    waits = f"yield_when_idle {'on' if yields else 'off'}"
+    facts.append(("node", f"ranks x threads: {here} x {threads} on {os.cpu_count()} cores; {waits}"))
     layout = split_evenly(size, min(2, size) if group_size is None else group_size, "spread")
     facts.append(("layout", str(layout)))
     everywhere = gather_all(world, wrong, HANG_SECONDS, "all ranks")
@@ -157,6 +152,7 @@ def try_groups(groups: Groups, threads: int, facts: Facts, end_job: Callable[[],
     timer.start()
     try:
         here = (platform.node(), *trial(groups, threads), "")
+        facts.append(("Horovod in MPI", "mpi_threads_supported yes"))  # no would have been an exception
     except Exception as error:  # noqa: BLE001 (whatever it is, it is what the user wants to read)
         here = (platform.node(), "?", 0.0, f"{type(error).__name__}: {error}".splitlines()[0])
     seen = gather_all(groups.world, here, 2 * HANG_SECONDS, "all ranks")

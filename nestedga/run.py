@@ -7,7 +7,6 @@ import shutil
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -66,7 +65,7 @@ def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, j
 
     Args:
         world: all ranks.
-        lifeline: how a fault that only one thread sees ends the job.
+        lifeline: how a rank that hangs ends the job.
         configuration: the job's.
         job: number in a multirun, else None.
 
@@ -93,7 +92,7 @@ def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, j
             watchdog=watchdog,
         )
         agree(world, lambda: plan.evaluator.open(place, plan.settings))
-        status = _work(groups, plan, configuration, folder, place, lifeline)
+        status = _work(groups, plan, configuration, folder, place)
         plan.evaluator.close()
     del lock
     return status
@@ -128,14 +127,7 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
     return Plan(settings, space, evaluator, search, layout, unit, budget)
 
 
-def _work(
-    groups: Groups,
-    plan: Plan,
-    configuration: Configuration,
-    folder: RunFolder,
-    place: Place,
-    lifeline: Lifeline,
-) -> int:
+def _work(groups: Groups, plan: Plan, configuration: Configuration, folder: RunFolder, place: Place) -> int:
     world = groups.world
     configure = configuration.with_genotype(plan.space)
 
@@ -158,7 +150,7 @@ def _work(
         decide(world, desk.open)
         assert groups.outer is not None and groups.control is not None
         channel = Channel(groups.control)
-        thread = threading.Thread(target=_coordinate, args=(desk.coordinator, channel, lifeline), name="coordinator")
+        thread = threading.Thread(target=serve, args=(desk.coordinator, channel), name="coordinator")
         thread.start()
         with StateStore(groups.outer) as store:
             work(Leader(channel, store))
@@ -177,22 +169,6 @@ def _work(
             work(None)
             meet(world)
     return int(decide(world, lambda: status))
-
-
-def _coordinate(coordinator: Coordinator, channel: Channel, lifeline: Lifeline) -> None:
-    """The coordinator's thread; its faults end the job, for nobody else would notice."""
-    try:
-        serve(coordinator, channel)
-    except SettingError as error:
-        print(f"nestedga: {error}", file=sys.stderr, flush=True)
-        lifeline.end_job(2)
-    except BaseException:  # noqa: BLE001 (a thread's fault would be seen by nobody)
-        print(
-            f"nestedga: fault in the coordinator, world rank 0\n{traceback.format_exc()}",
-            file=sys.stderr,
-            flush=True,
-        )
-        lifeline.end_job(1)
 
 
 class Desk:
@@ -227,6 +203,7 @@ class Desk:
             max_seconds=plan.settings["run"]["max_seconds"],
         )
         self.coordinator.replay(self._replayed(journal.read(folder.journal)))
+        self._warn_of_idle_ranks()
         self._journal.record("resume" if resumed else "run", **self._header())
         self._journal.flush()
 
@@ -255,6 +232,15 @@ class Desk:
                 flush=True,
             )
         return 0 if best is not None else 1
+
+    def _warn_of_idle_ranks(self) -> None:
+        pieces, sizes = self._plan.settings["data"].get("micro_batches"), self._plan.layout.sizes
+        if pieces and (idle := sum(max(0, size - pieces) for size in sizes)):
+            print(
+                f"nestedga: {idle} of {sum(sizes)} ranks have no share in data.micro_batches={pieces}; "
+                f"with data.micro_batches={max(sizes)} every rank has one (another cut, so another result)",
+                flush=True,
+            )
 
     def _take(self, record: Record) -> None:
         self._history.take(record)

@@ -47,43 +47,37 @@ class Leader(Protocol):
 class StateWriter:
     """Writes states to disk in the background and tells the coordinator when one is durable.
 
-    States dropped before their turn are skipped: a slow disk never holds up training.
+    States dropped before their turn are skipped: a slow disk never holds up training. An exception in the thread ends
+    the job (``threading.excepthook`` in ``__main__``).
     """
 
     def __init__(self, path_of: Callable[[int], Path], leader: Leader) -> None:
         self._path_of = path_of
         self._leader = leader
         self._queue: queue.Queue[int | None] = queue.Queue()
-        self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._write, name="state writer", daemon=True)
         self._thread.start()
 
     def submit(self, member_id: int) -> None:
-        if self.error is not None:
-            raise self.error
         self._queue.put(member_id)
 
     def close(self) -> None:
         """Returns when all that is still wanted is durable."""
         self._queue.put(None)
         self._thread.join()
-        if self.error is not None:
-            raise self.error
 
     def _write(self) -> None:
         while (member_id := self._queue.get()) is not None:
+            if (state := self._leader.get(member_id)) is None:
+                continue
+            path = self._path_of(member_id)
             try:
-                if (state := self._leader.get(member_id)) is not None:
-                    state.save(self._path_of(member_id))
-                    self._leader.report(Durable(member_id))
+                state.save(path)
             except OSError as error:
-                self.error = SettingError(
-                    f"run.dir: the state of member {member_id} cannot be written ({error.strerror})"
-                )
-                return
-            except BaseException as error:  # noqa: BLE001 (raised by the next submit)
-                self.error = error
-                return
+                raise SettingError(
+                    f"run.dir: {path} cannot be written ({error.strerror}); resume=true goes on"
+                ) from error
+            self._leader.report(Durable(member_id))
 
 
 class Worker:

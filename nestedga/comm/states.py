@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -16,7 +17,8 @@ from nestedga.state import State, checksum_of
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-REQUEST, HEADER, PIECE = 1, 2, 3
+REQUEST_TAG = 1
+ANSWER_TAGS = range(2, 10_000)  # one an answer, in turn, so that a late one is never taken for another
 PIECE_BYTES = 1 << 28  # MPI counts are 32-bit; and no single transfer holds the wire for long
 STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
 
@@ -24,8 +26,8 @@ STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
 class StateStore:
     """The states of one leader, and the thread that answers other leaders' requests for them.
 
-    Use as a context manager: the thread lives inside. Message protocol on the outer communicator: a REQUEST names the
-    member; the answer is a HEADER (manifest and checksum, or None for "not here") and then the buffer in PIECEs.
+    Use as a context manager: the thread lives inside. Protocol on the outer communicator: a request names the member
+    and a tag; under that tag come a header (manifest and checksum, or None for "not here") and the buffer in pieces.
     """
 
     def __init__(self, outer: MPI.Comm) -> None:
@@ -33,7 +35,7 @@ class StateStore:
         self._states: dict[int, State] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="states", daemon=True)
-        self.num_sent = 0  # for those who want to know how evenly an elite spreads
+        self._num_requests = 0
 
     def __enter__(self) -> StateStore:
         self._thread.start()
@@ -62,15 +64,19 @@ class StateStore:
 
     def _fetch_from(self, member_id: int, holder: int) -> State | None:
         what = f"the state of member {member_id} from group {holder}"
-        self._outer.send(member_id, holder, REQUEST)
-        packed = wait_until(lambda: self._receive(holder, HEADER), STALL_SECONDS, what)
-        header = pickle.loads(packed)
-        if header is None:
-            return None
-        entries, checksum, num_bytes = header
-        buffer = np.empty(num_bytes, np.uint8)
-        for start in range(0, num_bytes, PIECE_BYTES):
-            finish(self._outer.Irecv(buffer[start : start + PIECE_BYTES], holder, PIECE), STALL_SECONDS, what)
+        tag = ANSWER_TAGS[self._num_requests % len(ANSWER_TAGS)]
+        self._num_requests += 1
+        self._outer.send((member_id, tag), holder, REQUEST_TAG)
+        try:
+            header = pickle.loads(wait_until(lambda: self._receive(holder, tag), STALL_SECONDS, what))
+            if header is None:
+                return None
+            entries, checksum, num_bytes = header
+            buffer = np.empty(num_bytes, np.uint8)
+            for start in range(0, num_bytes, PIECE_BYTES):
+                finish(self._outer.Irecv(buffer[start : start + PIECE_BYTES], holder, tag), STALL_SECONDS, what)
+        except TimeoutError:
+            return None  # the next holder, or the disk, may have it
         if checksum_of(entries, buffer) != checksum:
             return None
         buffer.flags.writeable = False
@@ -92,26 +98,23 @@ class StateStore:
 
         while not self._stop.is_set():
             status = MPI.Status()
-            message = self._outer.improbe(MPI.ANY_SOURCE, REQUEST, status)
+            message = self._outer.improbe(MPI.ANY_SOURCE, REQUEST_TAG, status)
             if message is None:
                 time.sleep(LONGEST_NAP_SECONDS)
             else:
-                self._send(message.recv(), status.Get_source())
+                with contextlib.suppress(TimeoutError):  # whoever asked has given up
+                    member_id, tag = message.recv()
+                    self._send(member_id, tag, status.Get_source())
 
-    def _send(self, member_id: int, destination: int) -> None:
+    def _send(self, member_id: int, tag: int, destination: int) -> None:
         what = f"group {destination} to take the state of member {member_id}"
         state = self._states.get(member_id)
         header = None if state is None else (state.entries, state.checksum, state.buffer.size)
-        finish(self._outer.Isend(pickle.dumps(header), destination, HEADER), STALL_SECONDS, what)
+        finish(self._outer.Isend(pickle.dumps(header), destination, tag), STALL_SECONDS, what)
         if state is None:
             return
-        self.num_sent += 1
         for start in range(0, state.buffer.size, PIECE_BYTES):
-            finish(
-                self._outer.Isend(state.buffer[start : start + PIECE_BYTES], destination, PIECE),
-                STALL_SECONDS,
-                what,
-            )
+            finish(self._outer.Isend(state.buffer[start : start + PIECE_BYTES], destination, tag), STALL_SECONDS, what)
 
 
 def share(inner: MPI.Comm, state: State | None, limit_seconds: float) -> State | None:

@@ -1,1 +1,1 @@
-"""Measurements, not tests: ``python -m tests.benchmarks`` takes all and writes docs/benchmarks.md; pytest takes none."""
+"""Measurements, not tests: ``python -m tests.benchmarks`` takes all, writes docs/benchmarks.md; pytest takes none."""

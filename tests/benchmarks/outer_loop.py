@@ -8,7 +8,6 @@ are taken off, and the largest rest of all groups counts.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -36,13 +35,13 @@ def measure(short: bool) -> Section:
         seconds = [max(ledger.get(activity, 0.0) for ledger in generation.values()) for generation in generations]
         rows.append((activity, spread(seconds)))
     durations = [ledger["duration"] for generation in generations for ledger in generation.values()]
-    text = f"""{POPULATION} members with {MEGABYTES} MB of state each, genetic search, {len(generations)} generations; states are
-packed, checked, kept, fetched from the other group where need be, and written to disk in the background all the while.
+    text = f"""{POPULATION} members with {MEGABYTES} MB of state each, genetic search, {len(generations)} generations.
+States are packed, checked, kept, fetched from the other group where need be, and written to disk in the background.
 A whole generation takes {spread(durations)} s. By activity, seconds of the slower group:
 
 {table(("activity", "seconds in a generation, median (least to most)"), rows)}
 
-`initialise` is what no other activity claims: here packing the state and its checksum. `wait` is the barrier of a
+`initialise` is what no other activity claims: packing the state and its checksum, for one. `wait` is the barrier of a
 generation, filled by the other group's training, as well as the coordinator's answer."""
     limits = (
         Limit(
@@ -96,7 +95,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.outer_loop")
     parser.add_argument("--short", action="store_true")
     print(measure(parser.parse_args().short).markdown())
-    sys.exit()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ def measure(short: bool) -> Section:
         seconds.append(took)
         accuracies.append(accuracy)
         rows.append((str(seed), f"{took:.0f}", f"{accuracy:.4f}"))
-    text = f"""`mpirun -np 4 python -m nestedga +experiment=digits_pbt`, start to exit: {spread(seconds, 0)} s; accuracy of the best
-member on the test split, read once: {spread(accuracies, 4)}.
+    text = f"""`mpirun -np 4 python -m nestedga +experiment=digits_pbt`, start to exit: {spread(seconds, 0)} s.
+Accuracy of the best member on the test split, read once: {spread(accuracies, 4)}.
 
 {table(("seed", "seconds", "test accuracy"), rows)}"""
     return Section("Quick start", "python -m tests.benchmarks quickstart", (), text)

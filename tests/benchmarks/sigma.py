@@ -71,8 +71,8 @@ def measure(short: bool) -> Section:
     everything = np.concatenate(ranks)  # (cells x seeds, sigmas)
     overall = everything.mean(axis=0)
     rows.append(("**all**", "", *(_marked(f"{mean:.2f}", mean == overall.min()) for mean in overall)))
-    text = f"""Genetic search, {GENERATIONS} generations, `inherit=none`, {seeds} seeds. Each entry: median of the best FoM found (the
-true one, least is best) / mean rank among the sigmas (1 to {len(SIGMAS)}). Bold: the least mean rank of the row.
+    text = f"""Genetic search, {GENERATIONS} generations, `inherit=none`, {seeds} seeds.
+Each entry: median of the best FoM found (the true one, least is best) / mean rank among the sigmas (1 to {len(SIGMAS)}). Bold: the least mean rank of the row.
 
 {table(("function", "population", *(f"sigma {sigma:g}" for sigma in SIGMAS)), rows)}
 
@@ -116,8 +116,8 @@ def _verdict(ranks: NDArray[np.float64]) -> str:
     error = gain.std(ddof=1) / math.sqrt(len(gain))
     figures = f"{gain.mean():.2f} +- {error:.2f} ranks (mean of {len(gain)} trials and its standard error)"
     if gain.mean() > 3.0 * error:
-        return f"Sigma {SIGMAS[best]:g} is better than the default {DEFAULT:g} by {figures}: this supports another default."
-    return f"Sigma {SIGMAS[best]:g} is ahead of the default {DEFAULT:g} by {figures}, within the noise: the default stands."
+        return f"Sigma {SIGMAS[best]:g} beats the default {DEFAULT:g} by {figures}: this supports another default."
+    return f"Sigma {SIGMAS[best]:g} is ahead of the default {DEFAULT:g} by {figures}, within noise: the default stands."
 
 
 def _marked(text: str, bold: bool) -> str:

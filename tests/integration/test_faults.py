@@ -23,6 +23,31 @@ def test_a_member_that_raises_is_data(nestedga):
     assert "world rank 0" in (answer.folder / "logs" / "rank_0000.log").read_text()
 
 
+def test_one_rank_raises_while_its_partners_wait_for_it(nestedga):
+    """Its own message is told, not the echo on its partners; the group goes on, the other never notices."""
+    answer = nestedga(4, "model._target_=tests.models.RaisesOnOneRank", "groups.group_size=2", "search.generations=2")
+    told = [(r["group"], r["evaluation"]) for r in answer.records if r["event"] == "tell"]
+    assert all(evaluation["status"] == "ok" for group, evaluation in told if group == 1)
+    failed = [evaluation for group, evaluation in told if group == 0 and evaluation["status"] == "failed"]
+    assert failed
+    assert {evaluation["message"] for evaluation in failed} == {"MemoryError: no room on this rank (inner rank 1)"}
+    assert "world rank 1" in (answer.folder / "logs" / "rank_0001.log").read_text()
+    assert "HorovodInternalError" in (answer.folder / "logs" / "rank_0000.log").read_text()
+
+
+def test_divergence_is_a_failure(nestedga):
+    answer = nestedga(
+        2,
+        "groups.group_size=2",
+        "search.generations=1",
+        "space.optimizer.lr.low=1e12",
+        "space.optimizer.lr.high=1e15",
+        code=1,
+    )
+    assert answer.summary["evaluations"] == {"failed": 4}
+    assert "loss is nan" in answer.out
+
+
 def test_nan_is_a_failure_and_never_best(nestedga):
     answer = nestedga(2, *function("not_a_number"))
     assert answer.summary["evaluations"] == {"failed": 8, "ok": 8}
