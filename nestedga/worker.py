@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nestedga.errors import SettingError
-from nestedga.evaluators.base import Evaluator, Place, Result, Settings
+from nestedga.evaluators.base import Evaluator, Result
 from nestedga.member import Evaluation, Genotype, Member, Status
 from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
+from nestedga.place import Place, Settings
 from nestedga.state import State
 
 

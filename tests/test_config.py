@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from nestedga.config import CONF, Configuration, build, jobs_of
 from nestedga.errors import SettingError
-from nestedga.run import make_plan
+from nestedga.plan import make_plan
 from nestedga.space import Space, gene_from_config
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

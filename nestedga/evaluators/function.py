@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nestedga.evaluators.base import Place, Result, Settings
+from nestedga.evaluators.base import Result
 from nestedga.member import Member
+from nestedga.place import Place, Settings
 from nestedga.state import State
 
 Weights = dict[str, NDArray[Any]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nestedga.evaluators.base import Place, Result, Settings
+from nestedga.evaluators.base import Result
 from nestedga.member import Member
+from nestedga.place import Place, Settings
 from nestedga.state import State
 from nestedga.training.loop import METRICS, Trainer
 

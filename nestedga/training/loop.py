@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from nestedga.errors import SettingError
-from nestedga.evaluators.base import Place, Settings
 from nestedga.member import Member
+from nestedga.place import Place, Settings
 from nestedga.state import State
 from nestedga.training.data.base import Dataset
 from nestedga.training.data_parallel import DataParallel, pick_device

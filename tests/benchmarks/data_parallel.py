@@ -93,9 +93,9 @@ def train_ours(seconds: float) -> float | None:
     from nestedga.comm.layout import split_evenly
     from nestedga.comm.waiting import broadcast
     from nestedga.config import Configuration, build
-    from nestedga.evaluators.base import Place
     from nestedga.ledger import Ledger
     from nestedga.member import Member
+    from nestedga.place import Place
     from nestedga.training.loop import Trainer
     from nestedga.watchdog import Watchdog
 

@@ -9,9 +9,9 @@ from mpi4py import MPI
 
 from nestedga.comm.groups import start_mpi
 from nestedga.config import Configuration, build
-from nestedga.evaluators.base import Place
 from nestedga.ledger import Ledger
 from nestedga.member import Member
+from nestedga.place import Place
 from nestedga.training.loop import Trainer
 from nestedga.watchdog import Watchdog
 
