@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,44 +76,30 @@ def _take_folder(configuration: Configuration, job: int | None, held: list[RunFo
 
 
 def _work(groups: Groups, plan: Plan, configuration: Configuration, folder: RunFolder, place: Place) -> int:
+    """This rank's part from the first order to the summary; gives the exit code."""
     world = groups.world
-    configure = configuration.with_genotype(plan.space)
-
-    def work(leader: Leader | None) -> None:
+    desk = Desk(folder, configuration, plan) if groups.world_rank == 0 else None
+    decide(world, lambda: desk.open() if desk else None)
+    with contextlib.ExitStack() as stack:
+        leader = None
+        if groups.outer is not None and groups.control is not None:
+            leader = Leader(Channel(groups.control), stack.enter_context(StateStore(groups.outer)))
+            if desk:
+                coordinator = threading.Thread(target=serve, args=(desk.coordinator, Channel(groups.control)))
+                coordinator.start()
+                stack.callback(coordinator.join)
         Worker(
             Collectives(groups.inner),
             leader,
             plan.evaluator,
             place,
-            configure,
+            configuration.with_genotype(plan.space),
             objective=plan.settings["objective"]["name"],
             state_path=folder.state,
             log_path=folder.logs / f"rank_{groups.world_rank:04d}.log",
             world_rank=groups.world_rank,
         ).run()
-
-    status = 0
-    if groups.world_rank == 0:
-        desk = Desk(folder, configuration, plan)
-        decide(world, desk.open)
-        assert groups.outer is not None and groups.control is not None
-        channel = Channel(groups.control)
-        thread = threading.Thread(target=serve, args=(desk.coordinator, channel), name="coordinator")
-        thread.start()
-        with StateStore(groups.outer) as store:
-            work(Leader(channel, store))
-            thread.join()
-            meet(world)
-        status = desk.close()
-    else:
-        decide(world, lambda: None)
-        if groups.outer is not None and groups.control is not None:
-            channel = Channel(groups.control)
-            with StateStore(groups.outer) as store:
-                work(Leader(channel, store))
-                channel.flush(60.0)
-                meet(world)
-        else:
-            work(None)
-            meet(world)
-    return int(decide(world, lambda: status))
+        if leader:
+            leader.flush()
+        meet(world)  # states are served until nobody can want one any more
+    return int(decide(world, lambda: desk.close() if desk else 0))

@@ -69,7 +69,8 @@ class State:
             (name, array.dtype.name, array.shape, array.nbytes) for name, array in arrays.items()
         )
         for entry, array in zip(entries, arrays.values(), strict=True):
-            buffer[entry.offset : entry.offset + entry.num_bytes] = np.frombuffer(array.tobytes(), np.uint8)
+            content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            buffer[entry.offset : entry.offset + entry.num_bytes] = content
         return cls.seal(entries, buffer)
 
     def bytes_of(self, entry: Entry) -> NDArray[np.uint8]:

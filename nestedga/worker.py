@@ -120,40 +120,38 @@ class Worker:
         self._world_rank = world_rank
 
     def run(self) -> None:
-        """Works until told to stop."""
-        ledger, group = self._place.ledger, self._place.group
+        """Works until told to stop. What is neither training, evaluation nor waiting is charged to exchange."""
         writer = StateWriter(self._state_path, self._leader) if self._leader else None
-        report: Report = Ready(group)
-        while True:
-            with ledger.during("wait"):
-                order = self._next_order(report)
-            if order.task is Task.STOP:
-                break
-            assert order.member is not None
-            self._place.watchdog.beat()
-            began = time.monotonic()
-            with ledger.during("exchange"):
-                states = tuple(self._obtain(member_id, holders) for member_id, holders in order.sources)
-            if order.task is Task.TEST:
-                report = self._test(order.member, states)
-                continue
-            evaluation, state = self._train(order.member, states, began)
-            if self._leader and writer and state is not None:
-                self._leader.put(order.member.id, state)
-                writer.submit(order.member.id)
-            report = Evaluated(group, evaluation)
-        if self._leader and writer:
-            writer.close()
-            self._leader.report(Stopped(group, ledger.take()))
+        with self._place.ledger.during("exchange"):
+            report: Report = Ready(self._place.group)
+            while (order := self._next_order(report)).task is not Task.STOP:
+                report = self._carry_out(order, writer)
+            if self._leader and writer:
+                writer.close()
+                self._leader.report(Stopped(self._place.group, self._place.ledger.take()))
+
+    def _carry_out(self, order: Order, writer: StateWriter | None) -> Report:
+        assert order.member is not None
+        self._place.watchdog.beat()
+        began = time.monotonic()
+        states = tuple(self._obtain(member_id, holders) for member_id, holders in order.sources)
+        if order.task is Task.TEST:
+            return self._test(order.member, states)
+        evaluation, state = self._train(order.member, states, began)
+        if self._leader and writer and state is not None:
+            self._leader.put(order.member.id, state)
+            writer.submit(order.member.id)
+        return Evaluated(self._place.group, evaluation)
 
     def _next_order(self, report: Report) -> Order:
         order: Order | None = None
         self._place.watchdog.rest()  # the coordinator owns this wait: it lasts as long as others train
-        if self._leader:
-            self._leader.report(report)
-            order = self._leader.next_order()
-            self._leader.drop(order.drop)
-        order = self._comm.broadcast(order)
+        with self._place.ledger.during("wait"):
+            if self._leader:
+                self._leader.report(report)
+                order = self._leader.next_order()
+                self._leader.drop(order.drop)
+            order = self._comm.broadcast(order)
         assert isinstance(order, Order)
         return order
 

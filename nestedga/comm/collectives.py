@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Members of a group wait for their leader as long as it takes: it waits for orders, and the watchdog watches it.
 FOR_EVER = math.inf
+FLUSH_SECONDS = 60.0  # the coordinator takes in reports every millisecond
 
 
 class Collectives:
@@ -36,12 +37,30 @@ class Collectives:
 
 
 class Leader:
-    """A leader's mail and its store of states."""
+    """A leader's mail and its store of states, as a worker wants them."""
 
     def __init__(self, channel: Channel, store: StateStore) -> None:
-        self.next_order = lambda: channel.next_order(FOR_EVER)
-        self.report = channel.report
-        self.put, self.get, self.drop, self._fetch = store.put, store.get, store.drop, store.fetch
+        self._channel = channel
+        self._store = store
+
+    def next_order(self) -> Any:
+        return self._channel.next_order(FOR_EVER)
+
+    def report(self, report: Any) -> None:
+        self._channel.report(report)
+
+    def flush(self) -> None:
+        """Waits until all reports have been taken."""
+        self._channel.flush(FLUSH_SECONDS)
+
+    def put(self, member_id: int, state: State) -> None:
+        self._store.put(member_id, state)
+
+    def get(self, member_id: int) -> State | None:
+        return self._store.get(member_id)
+
+    def drop(self, member_ids: Iterable[int]) -> None:
+        self._store.drop(member_ids)
 
     def fetch(self, member_id: int, holders: Iterable[int]) -> State | None:
-        return self._fetch(member_id, holders)
+        return self._store.fetch(member_id, holders)

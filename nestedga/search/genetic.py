@@ -32,7 +32,7 @@ class Genetic(Generational):
         generations: how many, the first random one counted.
         budget: length of an interval.
         inherit: ``weights`` (population based) or ``none`` (every member trained from scratch: the plain GA).
-        sigma: selection pressure; never published, the default is ours (docs/searches.md has the measurement).
+        sigma: selection pressure; never published, the default is ours (docs/benchmarks.md has the measurement).
         crossover_rate: probability that a gene comes from b and not from a, in [0, 1].
         mutation_rate: probability that a gene is mutated, in [0, 1].
         elites: how many of the best go on unchanged in the next generation, with their own weights; 0 as published.
@@ -47,7 +47,7 @@ class Genetic(Generational):
         generations: int,
         budget: int,
         inherit: str = "weights",
-        sigma: float = 4.0,
+        sigma: float = 8.0,
         crossover_rate: float = 0.5,
         mutation_rate: float = 0.2,
         elites: int = 0,

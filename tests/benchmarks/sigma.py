@@ -11,6 +11,7 @@ import argparse
 import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from nestedga.space import FloatGene, IntGene, Space
 from tests.benchmarks.page import Section, table
 
 SIGMAS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-DEFAULT = 4.0
+DEFAULT = 8.0
 GENERATIONS = 20
 
 
@@ -44,6 +45,20 @@ MIXED = Space(
         IntGene("model.width", 1, 64),
     )
 )
+
+
+def descend(theta: NDArray[np.float64], genotype: Genotype, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Weights after an interval of 20 noisy gradient steps on a quadratic of condition 1,000; shape (10,).
+
+    A large rate is fast and rough, a small one slow and fine: the best schedule falls.
+    """
+    for _ in range(20):
+        theta = theta - float(genotype["optimizer.lr"]) * CURVATURE * (theta + 0.3 * rng.standard_normal(10))
+    return np.clip(theta, -1e6, 1e6)
+
+
+CURVATURE = np.logspace(0.0, 3.0, 10)
+RATE = Space((FloatGene("optimizer.lr", 1e-5, 1e-1, log=True),))
 FIVE = Space(tuple(FloatGene(f"function.x{i}", -5.12, 5.12) for i in range(5)))
 # Name: (true FoM, genes, standard deviation of the noise, in units of the FoM).
 FUNCTIONS: dict[str, tuple[Callable[[Genotype], float], Space, float]] = {
@@ -51,12 +66,13 @@ FUNCTIONS: dict[str, tuple[Callable[[Genotype], float], Space, float]] = {
     "noisy bowl": (bowl, MIXED, 0.1),
     "many valleys": (rastrigin, FIVE, 2.0),
 }
+DESCENT = "noisy descent, weights inherited"
 
 
 def measure(short: bool) -> Section:
     """All functions, populations and seeds."""
     seeds, populations = (6, (8, 16)) if short else (50, (8, 16, 32))
-    cells = [(name, population) for name in FUNCTIONS for population in populations]
+    cells = [(name, population) for name in (*FUNCTIONS, DESCENT) for population in populations]
     with ProcessPoolExecutor() as pool:
         results = list(pool.map(_cell, cells, [seeds] * len(cells)))  # each (seeds, sigmas)
     ranks = [rankdata(found, axis=1) for found in results]
@@ -73,20 +89,39 @@ def measure(short: bool) -> Section:
     rows.append(("**all**", "", *(_marked(f"{mean:.2f}", mean == overall.min()) for mean in overall)))
     worst = np.array([ranked.mean(axis=0) for ranked in ranks]).max(axis=0)
     rows.append(("**worst**", "", *(_marked(f"{rank:.2f}", rank == worst.min()) for rank in worst)))
-    text = f"""Genetic search, {GENERATIONS} generations, `inherit=none`, {seeds} seeds.
+    text = f"""Genetic search, {GENERATIONS} generations, {seeds} seeds; `inherit=none` but in the last function.
 Each entry: median of the best FoM found (the true one, least is best) / mean rank among the sigmas.
 Bold: the least of its row. The last row is the worst mean rank that a sigma has in any row: what it risks.
 
 {table(("function", "population", *(f"sigma {sigma:g}" for sigma in SIGMAS)), rows)}
 
-{_verdict(everything)}"""
+{_verdict(worst)}"""
     return Section("Selection pressure", "python -m tests.benchmarks sigma", (), text)
 
 
 def _cell(cell: tuple[str, int], seeds: int) -> NDArray[np.float64]:
     """True FoM of the best member found, shape (seeds, sigmas)."""
     name, population = cell
-    return np.array([[_search(name, population, seed, sigma) for sigma in SIGMAS] for seed in range(seeds)])
+    search = _breed_weights if name == DESCENT else partial(_search, name)
+    return np.array([[search(population, seed, sigma) for sigma in SIGMAS] for seed in range(seeds)])
+
+
+def _breed_weights(population: int, seed: int, sigma: float) -> float:
+    """The least loss of the last generation, where weights are inherited too."""
+    search = Genetic(
+        RATE, seed=seed, population_size=population, generations=GENERATIONS, budget=1, inherit="weights", sigma=sigma
+    )
+    weights: dict[int, NDArray[np.float64]] = {}
+    last: list[float] = []
+    while not search.done:
+        last = []
+        for member in search.ask(population):
+            rng = np.random.default_rng([7, seed, member.id])
+            parent = weights[member.weights_parents[0]] if member.weights_parents else np.ones(10)
+            weights[member.id] = descend(parent, member.genotype, rng)
+            last.append(0.5 * float(CURVATURE @ weights[member.id] ** 2))
+            search.tell(Evaluation(member.id, last[-1]))
+    return min(last)
 
 
 def _search(name: str, population: int, seed: int, sigma: float) -> float:
@@ -110,17 +145,13 @@ def _search(name: str, population: int, seed: int, sigma: float) -> float:
     return best[1]
 
 
-def _verdict(ranks: NDArray[np.float64]) -> str:
-    """What default the ranks, shape (trials, sigmas), support."""
-    best, ours = int(ranks.mean(axis=0).argmin()), SIGMAS.index(DEFAULT)
+def _verdict(worst: NDArray[np.float64]) -> str:
+    """What default the worst mean ranks, shape (sigmas,), support: nobody knows beforehand which row is his own."""
+    best, ours = int(worst.argmin()), SIGMAS.index(DEFAULT)
+    figures = f"its worst mean rank in any row is {worst[ours]:.2f}"
     if best == ours:
-        return f"The default, sigma {DEFAULT:g}, has the least mean rank."
-    gain = ranks[:, ours] - ranks[:, best]
-    error = gain.std(ddof=1) / math.sqrt(len(gain))
-    figures = f"{gain.mean():.2f} +- {error:.2f} ranks (mean of {len(gain)} trials and its standard error)"
-    if gain.mean() > 3.0 * error:
-        return f"Sigma {SIGMAS[best]:g} beats the default {DEFAULT:g} by {figures}: this supports another default."
-    return f"Sigma {SIGMAS[best]:g} is ahead of the default {DEFAULT:g} by {figures}, within noise: the default stands."
+        return f"The default, sigma {DEFAULT:g}, risks least: {figures}."
+    return f"The default is sigma {DEFAULT:g}: {figures}; sigma {SIGMAS[best]:g} would risk less, {worst[best]:.2f}."
 
 
 def _marked(text: str, bold: bool) -> str:
