@@ -47,25 +47,29 @@ def main() -> NoReturn:
 def _run(configurations: list[Configuration], multirun: bool) -> int:
     die_with_launcher()
     from nestedga.comm.groups import Elsewhere, start_mpi
-    from nestedga.comm.lifeline import Lifeline
+    from nestedga.comm.lifeline import Lifeline, tells_of_death
 
     world = start_mpi(max(configuration.settings.training.threads for configuration in configurations))
     lifeline = Lifeline(world)
+
+    def end(error: BaseException | None) -> NoReturn:
+        if isinstance(error, Elsewhere) or tells_of_death(error):
+            lifeline.await_end()  # whoever failed says why, or the lifeline who died
+        lifeline.end_job(_report(error, world.Get_rank()))
+
     # A thread's exception would be seen by nobody, and its work be missed by all.
-    threading.excepthook = lambda caught: lifeline.end_job(_report(caught.exc_value, world.Get_rank()))
+    threading.excepthook = lambda caught: end(caught.exc_value)
     try:
         from nestedga.run import run_job
 
         codes = []
         for number, configuration in enumerate(configurations):
             if multirun and world.Get_rank() == 0:
-                print(f"nestedga: job {number} of {len(configurations)}", flush=True)
+                print(f"nestedga: job {number}, the last is {len(configurations) - 1}", flush=True)
             codes.append(run_job(world, lifeline, configuration, number if multirun else None))
         return max(codes)
-    except Elsewhere:
-        lifeline.await_end()
     except BaseException as error:  # noqa: BLE001 (whatever it is, the other ranks must not be left waiting)
-        lifeline.end_job(_report(error, world.Get_rank()))
+        end(error)
     finally:
         lifeline.close()
 

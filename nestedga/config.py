@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 import itertools
@@ -130,6 +131,7 @@ class Configuration:
     def __init__(self, overrides: Sequence[str], config_dir: str | None = None) -> None:
         if config_dir is not None and not Path(config_dir).is_dir():
             raise SettingError(f"--config-dir {config_dir} is not a folder")
+        self._config_dir = Path(config_dir) if config_dir else None
         search_path = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
         self._overrides = [*overrides, *search_path]
         config = self._compose([])
@@ -162,9 +164,9 @@ class Configuration:
         return configure
 
     def group_choices(self, path: str) -> list[str]:
-        """The options of a config group; [] where the path is none."""
-        loader = GlobalHydra.instance().config_loader()
-        return [str(option) for option in loader.get_group_options(path.replace(".", "/"))]
+        """The options of a config group, the user's own included; [] where the path is none."""
+        folders = [folder / path.replace(".", "/") for folder in (CONF, self._config_dir) if folder is not None]
+        return sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
 
     def check_genes(self, space: Space, sections: Sequence[str]) -> None:
         """Refuses genes that are not in the configuration or that no member would notice.
@@ -236,9 +238,12 @@ def show(arguments: Sequence[str]) -> None:
     Raises:
         SettingError: the overrides do not compose.
     """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    config_dir = parser.parse_known_args(arguments)[0].config_dir
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     for job in jobs_of(overrides, multirun=True):
-        Configuration(job)  # our errors before Hydra's
+        Configuration(job, config_dir)  # our errors before Hydra's
     GlobalHydra.instance().clear()
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(lambda _: None)()
 

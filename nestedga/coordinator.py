@@ -186,7 +186,10 @@ class Coordinator:
                     return None  # being trained again
                 lost = self._known[state][0]
                 return self._begin(Task.RETRAIN, lost, lost.weights_parents)
-        sources = tuple((state, tuple(self._holders.get(state, ()))) for state in states if self._has_state(state))
+        # The latest holder first: it has served least, and so a much wanted state spreads.
+        sources = tuple(
+            (state, tuple(reversed(self._holders.get(state, ())))) for state in states if self._has_state(state)
+        )
         return Order(task, member, sources)
 
     def _place(self, order: Order) -> int:

@@ -43,7 +43,7 @@ def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, j
     held: list[RunFolder] = []  # world rank 0's, with the lock that goes with it
     path = decide(world, lambda: _take_folder(configuration, job, held))
     if path is None:
-        return 0  # this job of a resumed multirun is complete
+        return 0  # this job of a resumed multirun is complete already
     folder = RunFolder(path)
     watchdog = Watchdog(
         plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {world.Get_rank()}"

@@ -113,6 +113,7 @@ def choose_folder(experiment: str, run_dir: str | None, resume: bool, job: int |
         return folder
     if folder.has_run and folder.is_complete:
         if job is not None:
+            print(f"nestedga: {folder.path} is complete already", flush=True)
             return None
         raise SettingError(f"resume=true: the run in {folder.path} is complete; its summary is {folder.summary}")
     if not folder.has_run and job is None:

@@ -80,6 +80,10 @@ def test_a_users_folder_of_configs_is_searched(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("_target_: torch.nn.Identity\n")
     assert Configuration(["model=mine"], str(tmp_path)).plain()["model"] == {"_target_": "torch.nn.Identity"}
+    gene = gene_from_config("model", {"type": "categorical", "choices": ["mine", "small_cnn"]})
+    configuration = Configuration([], str(tmp_path))
+    configuration.check_genes(Space((gene,)), ("model",))
+    assert configuration.with_genotype(Space((gene,)))({"model": "mine"})["model"]["_target_"] == "torch.nn.Identity"
     with pytest.raises(SettingError, match="is not a folder"):
         Configuration([], str(tmp_path / "nowhere"))
 

@@ -41,7 +41,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def split_evenly(world_size: int, group_size: int, remainder: str) -> Layout:
-    """As many groups of at least ``group_size`` ranks as fit; left-over ranks join groups, one each.
+    """As many groups of at least ``group_size`` ranks as fit; left-over ranks are spread over them.
 
     Args:
         world_size: all ranks, 1 or more.
@@ -66,8 +66,8 @@ def split_evenly(world_size: int, group_size: int, remainder: str) -> Layout:
         below = max(size for size in fitting if size <= group_size)
         above = min(size for size in fitting if size >= group_size)
         raise SettingError(
-            f"groups.group_size={group_size}: {world_size} ranks = {num_groups} groups x {group_size} + {left_over} "
-            f"left over; use groups.group_size={below} or {above}, or groups.remainder=spread"
+            f"groups.group_size={group_size}: {world_size} ranks = {_count(num_groups, 'group')} x {group_size} + "
+            f"{left_over} left over; use groups.group_size={below} or {above}, or groups.remainder=spread"
         )
     base, longer = divmod(world_size, num_groups)
     return Layout(tuple(base + 1 if group < longer else base for group in range(num_groups)))

@@ -22,6 +22,14 @@ POLL_SECONDS = 0.1
 TELL_SECONDS = 2.0  # how long the others may take to hear of the end
 
 
+def tells_of_death(error: BaseException | None) -> bool:
+    """True for what MPI raises, with fault tolerance switched on, when another rank has died."""
+    from mpi4py import MPI
+
+    deaths = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
+    return isinstance(error, MPI.Exception) and error.Get_error_class() in deaths
+
+
 class Lifeline:
     """A thread on each rank that listens for the end, on a communicator of its own.
 
@@ -56,7 +64,7 @@ class Lifeline:
         os._exit(code)
 
     def await_end(self) -> NoReturn:
-        """For a rank that knows that another one is ending the job."""
+        """For a rank that knows that the job is ending, and that somebody else tells why."""
         time.sleep(10 * TELL_SECONDS)
         os._exit(1)
 

@@ -81,16 +81,17 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
         facts.add_row("  test", _metrics(history.test["metrics"]) if history.test else "not read")
         parts.append(schedule_table(history))
     places = Table.grid(padding=(0, 2))
-    places.add_row("best member", str(folder.best))
+    if history.best_id is not None:
+        places.add_row("best member", str(folder.best))
     places.add_row("summary", str(folder.summary))
     places.add_row("schedules", f"tensorboard --logdir {folder.tensorboard}")
     return Group(*parts, places)
 
 
 def show(renderable: RenderableType) -> None:
-    """Prints to the terminal; under a launcher, or into a file, plainly and 110 wide."""
+    """Prints to the terminal; under a launcher, or into a file, plainly and wide enough for many genes."""
     plain = launched_rank() is not None or not sys.stdout.isatty()
-    Console(force_terminal=not plain, width=110 if plain else None, highlight=False, safe_box=plain).print(renderable)
+    Console(force_terminal=not plain, width=160 if plain else None, highlight=False, safe_box=plain).print(renderable)
 
 
 def _metrics(metrics: dict[str, float]) -> str:

@@ -36,8 +36,9 @@ class TensorBoard:
             self._write_evaluation(record)
         if row is not None:
             self._write_row(row, record["time"])
-        if record["event"] in ("end", "test"):
-            self._write("population", record["time"], self._history.num_rows, self._test_scalars())
+        if record["event"] == "test":
+            scalars = {f"test/{name}": value for name, value in record["metrics"].items()}
+            self._write("population", record["time"], max(self._trained.values()), scalars)
 
     def close(self) -> None:
         for writer in self._writers.values():
@@ -72,10 +73,6 @@ class TensorBoard:
         scalars |= {f"time/{activity}": seconds / total for activity, seconds in spent.items()}
         scalars["failed"] = float(sum(not history.evaluations[i].ok for i in row))
         self._write("population", time, step, scalars)
-
-    def _test_scalars(self) -> dict[str, float]:
-        test = self._history.test
-        return {f"test/{name}": value for name, value in test["metrics"].items()} if test else {}
 
     def _write(self, run: str, time: float, step: int, scalars: dict[str, float]) -> None:
         if not scalars:

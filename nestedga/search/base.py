@@ -73,9 +73,7 @@ class Generational:
         if inherit not in ("weights", "none"):
             raise SettingError(f"search.inherit={inherit!r} is unknown; use weights or none")
         if not len(space):
-            raise SettingError(
-                "space={} has no gene to search; name at least one, as in space=lr or +space.optimizer.lr=..."
-            )
+            raise SettingError("space={} has no gene to search; name at least one, as in space=sgd")
         self.space = space
         self.seed = seed
         self.population_size = population_size

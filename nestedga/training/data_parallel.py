@@ -7,6 +7,8 @@ from typing import Any
 import horovod.torch as hvd
 import torch
 
+from nestedga.errors import SettingError
+
 
 class DataParallel:
     """Sums and broadcasts over the ranks of a group.
@@ -55,7 +57,12 @@ def pick_device(wanted: str, node_rank: int, alone: bool) -> torch.device:
         wanted: ``cpu``, ``cuda`` or ``auto`` (cuda where torch has it and the group can reduce there).
         node_rank: position among all ranks of the node, so that groups on one node do not meet on device 0.
         alone: the group has one rank, so that no reduction is needed.
+
+    Raises:
+        SettingError: ``cuda`` where there is none.
     """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SettingError("training.device=cuda, but torch sees no GPU here; use auto or cpu")
     usable = torch.cuda.is_available() and (alone or bool(hvd.nccl_built()))
     if wanted == "cuda" or (wanted == "auto" and usable):
         device = torch.device("cuda", node_rank % torch.cuda.device_count())

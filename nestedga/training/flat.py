@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import UninitializedParameter
 
 from nestedga.errors import SettingError
 
@@ -20,6 +21,8 @@ class StepBuffer:
 
     def __init__(self, model: torch.nn.Module) -> None:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
+            raise SettingError("model has lazy layers, whose size nobody knows yet; give them their sizes")
         dtypes = {parameter.dtype for parameter in parameters}
         if len(dtypes) != 1:
             raise SettingError(

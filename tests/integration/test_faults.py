@@ -68,6 +68,9 @@ def test_a_rank_that_dies_ends_the_job(tmp_path, fault_tolerance):
     command = [launcher, *fault_tolerance, *rest, "-m", "nestedga", "run.dir=run", *function("dies")]
     answer = run_command(command, tmp_path, limit=60)
     assert answer.returncode != 0
+    if fault_tolerance:
+        assert "has died; the same command with resume=true goes on" in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
 def test_a_rank_that_hangs_ends_the_job_with_its_stacks(nestedga):
@@ -103,6 +106,7 @@ MISTAKES = {
     "sweep without multirun": ("seed=1,2", "--multirun"),
     "option": ("--resume", "is no option"),
     "resume of nothing": ("resume=true", "holds no run to go on with"),
+    "no GPU": ("training.device=cuda", "training.device=cuda, but torch sees no GPU"),
     "wrong model for the data": (
         "model.in_channels=3",
         "model does not take the data's inputs of shape (2, 1, 8, 8)",
