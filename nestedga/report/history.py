@@ -28,9 +28,9 @@ class History:
     ledger: dict[str, float] = field(default_factory=dict)  # seconds of all groups by activity
     test: Record | None = None
     status: str = "running"
-    began: float = 0.0  # of this session, in seconds since the epoch
+    began: float = 0.0  # of this start, in seconds since the epoch
     now: float = 0.0
-    seconds_before: float = 0.0  # of earlier sessions
+    seconds_before: float = 0.0  # of earlier starts
     told_before: int = 0
 
     def take(self, record: Record) -> list[int] | None:
@@ -98,7 +98,7 @@ class History:
         return self.seconds_before + self.now - self.began
 
     def eta_seconds(self, now: float) -> float | None:
-        """Seconds to go, from the pace of this session; None before there is one."""
+        """Seconds to go, from the pace of this start; None before there is one."""
         told = len(self.evaluations) - self.told_before
         if self.num_evaluations is None or not told:
             return None

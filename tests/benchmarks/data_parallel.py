@@ -1,49 +1,55 @@
-"""A group against torch's own DistributedDataParallel: the same network, data and global batch, in turn.
+"""A group against torch's own DistributedDataParallel: the same network, data and global batch.
 
-Ours goes through the Trainer that every run uses, one interval of some seconds: building the network, agreeing on
-weights and packing the state are inside the measured time. Theirs is the plain loop of torch's tutorial.
+All contenders are started once and stand still (SIGSTOP) but one, which runs for a few seconds; then the next, round
+and round. So a machine whose speed drifts favours nobody. Each writes the time of every step; a turn's first steps,
+in which caches fill again, are left out. Ours goes through the Trainer that every run uses.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import contextlib
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tests.benchmarks.page import Limit, Section, spread, table
-from tests.conftest import mpirun, run_command
+from tests.conftest import environment, mpirun
 
 BATCH = 64  # global
-WARM_UP_STEPS = 20
+LEFT_OUT_SECONDS = 0.5  # of each turn
+START_SECONDS = 120.0
 WANTED = 0.95
 SETTINGS = ("data=synthetic", "model=resnet20", "optimizer=sgd", f"data.batch_size={BATCH}", "data.num_samples=4096")
-# Who trains. DDP as it comes sends rank 0's batch-norm statistics round before each step; told not to, it is faster.
-OURS, DDP, DDP_WITHOUT_BUFFERS, OURS_ALONE, PLAIN_LOOP = (
-    "ours",
-    "ddp",
-    "ddp_without_buffers",
-    "ours_alone",
-    "plain_loop",
-)
+# DDP as it comes sends rank 0's batch-norm statistics round before each step; told not to, it may be faster.
+OURS, DDP, DDP_WITHOUT_BUFFERS = "ours", "ddp", "ddp_without_buffers"
+OURS_ALONE, PLAIN_LOOP = "ours_alone", "plain_loop"
+CONTENDERS = (OURS, DDP, DDP_WITHOUT_BUFFERS, OURS_ALONE, PLAIN_LOOP)
 
 
 def measure(short: bool) -> Section:
-    """Several rounds, each contender once a round, the order reversed from round to round."""
-    rounds, seconds = (2, 2.0) if short else (5, 8.0)
-    contenders = [OURS, DDP, DDP_WITHOUT_BUFFERS, OURS_ALONE, PLAIN_LOOP]
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds):
-        for name in contenders if number % 2 == 0 else reversed(contenders):
-            rates[name].append(_run(name, seconds))
-            print(f"round {number} {name}: {rates[name][-1]:.0f} images/s", file=sys.stderr, flush=True)
+    """Rounds of turns; the order is reversed from round to round."""
+    rounds, seconds = (3, 3.0) if short else (12, 5.0)
+    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    with tempfile.TemporaryDirectory() as folder:
+        runners = {name: Runner(name, Path(folder)) for name in CONTENDERS}
+        try:
+            for number in range(rounds):
+                for name in CONTENDERS if number % 2 == 0 else reversed(CONTENDERS):
+                    rates[name].append(runners[name].turn(seconds))
+                print(f"round {number}:", {name: round(rate[-1]) for name, rate in rates.items()}, file=sys.stderr)
+        finally:
+            for runner in runners.values():
+                runner.end()
     limits, rows = [], []
     for ours, theirs, what in (
         (OURS, DDP, "2 ranks against DDP (gloo)"),
@@ -53,29 +59,64 @@ def measure(short: bool) -> Section:
         ratios = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
         limits.append(Limit(what, spread(ratios), f"{WANTED} or more", bool(np.median(ratios) >= WANTED)))
         rows.append((what, spread(rates[ours], 0), spread(rates[theirs], 0), " ".join(f"{r:.2f}" for r in ratios)))
-    text = f"""ResNet-20, synthetic 32 x 32 colour images, global batch {BATCH}, 1 thread a rank; {rounds} rounds of
-{seconds:g} s each after {WARM_UP_STEPS} steps to warm up, in turn on the same cores.
+    text = f"""ResNet-20, synthetic 32 x 32 colour images, global batch {BATCH}, 1 thread a rank; {rounds} rounds in which
+each has the machine to itself for {seconds:g} s while the others are stopped.
 The figure is images/s of ours / theirs, median of the rounds (least to most).
 
 {table(("", "ours, images/s", "theirs, images/s", "ratio by round"), rows)}"""
     return Section("Data-parallel training", "python -m tests.benchmarks data_parallel", tuple(limits), text)
 
 
-def _run(name: str, seconds: float) -> float:
-    """One contender in processes of its own: images/s."""
-    role = ["-m", "tests.benchmarks.data_parallel", "--role", name, "--seconds", str(seconds)]
-    if name == OURS:
-        command = [*mpirun(2), *role]
-    elif name in (DDP, DDP_WITHOUT_BUFFERS):
-        address = ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *address, *role]
-    else:
-        command = [sys.executable, *role]
-    with tempfile.TemporaryDirectory() as folder:
-        answer = run_command(command, Path(folder), limit=60 + 20 * seconds)
-    if answer.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}")
-    return float(json.loads(answer.stdout.splitlines()[-1])["images_per_second"])
+class Runner:
+    """One contender in processes of its own, stopped but in its turns."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._clock = folder / name
+        role = ["-m", "tests.benchmarks.data_parallel", "--role", name, "--clock", str(self._clock)]
+        if name == OURS:
+            command = [*mpirun(2), *role]
+        elif name in (DDP, DDP_WITHOUT_BUFFERS):
+            address = ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
+            command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *address, *role]
+        else:
+            command = [sys.executable, *role]
+        self._log = (folder / f"{name}.log").open("w+")
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=self._log, stderr=self._log, start_new_session=True
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while len(self._steps()) < 10:  # what is slow the first time is over
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._log.seek(0)
+                raise RuntimeError(f"{' '.join(command)} did not start:\n{self._log.read()[-4000:]}")
+            time.sleep(0.1)
+        self._signal(signal.SIGSTOP)
+
+    def turn(self, seconds: float) -> float:
+        """Runs for some seconds: images/s."""
+        self._signal(signal.SIGCONT)
+        time.sleep(seconds + LEFT_OUT_SECONDS)
+        end = time.monotonic()
+        self._signal(signal.SIGSTOP)
+        steps = self._steps()
+        steps = steps[(steps > end - seconds) & (steps < end)]
+        return float((len(steps) - 1) * BATCH / (steps[-1] - steps[0]))
+
+    def end(self) -> None:
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _steps(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Times of all steps so far, shape (n,), seconds of the machine's monotonic clock."""
+        content = self._clock.read_bytes() if self._clock.exists() else b""
+        return np.frombuffer(content[: len(content) // 8 * 8], np.float64)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the launcher and all ranks; launchers give ranks process groups and sessions of their own."""
+        launcher = psutil.Process(self._process.pid)
+        for process in [*launcher.children(recursive=True), launcher]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
 
 def _free_port() -> int:
@@ -84,20 +125,29 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# The contenders, each in processes of its own
+# The contenders, each in processes of its own, until they are killed
 
 
-def train_ours(seconds: float) -> float | None:
-    """The Trainer of nestedga in one group of all ranks; images/s on world rank 0."""
+class Clock:
+    """Writes the time of every step; in the place of a watchdog, which the Trainer tells of every step."""
+
+    def __init__(self, path: str | None) -> None:
+        self._file = open(path, "ab", buffering=0) if path else None  # noqa: SIM115
+
+    def beat(self) -> None:
+        if self._file:
+            self._file.write(np.float64(time.monotonic()).tobytes())
+
+
+def train_ours(path: str) -> None:
+    """The Trainer of nestedga in one group of all ranks."""
     from nestedga.comm.groups import split, start_mpi
     from nestedga.comm.layout import split_evenly
-    from nestedga.comm.waiting import broadcast
     from nestedga.config import Configuration, build
     from nestedga.ledger import Ledger
     from nestedga.member import Member
     from nestedga.place import Place
     from nestedga.training.loop import Trainer
-    from nestedga.watchdog import Watchdog
 
     world = start_mpi(1)
     size = world.Get_size()
@@ -105,6 +155,7 @@ def train_ours(seconds: float) -> float | None:
         [*SETTINGS, f"groups.group_size={size}", "interval.epochs=null", "interval.steps=1"]
     ).plain()
     with split(world, split_evenly(size, size, "refuse")) as groups:
+        clock: Any = Clock(path if groups.world_rank == 0 else None)
         place = Place(
             comm=groups.training,
             group=0,
@@ -112,26 +163,14 @@ def train_ours(seconds: float) -> float | None:
             inner_size=size,
             node_rank=groups.node_rank,
             ledger=Ledger("initialise"),
-            watchdog=Watchdog(600.0, lambda: os._exit(1), f"world rank {groups.world_rank}"),
+            watchdog=clock,
         )
         trainer = Trainer(place, build, seed=0, unit="steps", settings=settings)
-
-        def interval(number: int, steps: int) -> float:
-            member = Member(number, 0, 0, {}, (), (), budget=steps)
-            began = time.perf_counter()
-            trainer.train(member, settings, None)
-            return time.perf_counter() - began
-
-        interval(0, WARM_UP_STEPS)
-        steps = max(1, round(seconds / interval(1, WARM_UP_STEPS) * WARM_UP_STEPS))
-        steps = broadcast(world, steps, 60.0, "the number of steps")
-        took = interval(2, steps)
-        trainer.close()
-        return steps * BATCH / took if groups.world_rank == 0 else None
+        trainer.train(Member(0, 0, 0, {}, (), (), budget=1_000_000), settings, None)
 
 
-def train_theirs(seconds: float, distributed: bool, **options: Any) -> float | None:
-    """Torch alone: the plain loop, or the same with DDP (and its options) over gloo; images/s on rank 0."""
+def train_theirs(path: str, distributed: bool, **options: Any) -> None:
+    """Torch alone: the plain loop of its tutorial, or the same with DDP (and its options) over gloo."""
     import torch
     from torch import distributed as dist
     from torch.nn import functional
@@ -143,57 +182,38 @@ def train_theirs(seconds: float, distributed: bool, **options: Any) -> float | N
     data = {key: value for key, value in settings["data"].items() if key not in ("batch_size", "micro_batches")}
     dataset: Any = build(data)
     torch.manual_seed(0)
-    model: torch.nn.Module = build(settings["model"])
+    model: Callable[[torch.Tensor], torch.Tensor] = build(settings["model"])
     rank, size = 0, 1
     if distributed:
         dist.init_process_group("gloo")
         rank, size = dist.get_rank(), dist.get_world_size()
         model = torch.nn.parallel.DistributedDataParallel(model, **options)
     optimizer: torch.optim.Optimizer = build(settings["optimizer"], model.parameters())
-    model.train()
-    rng, steps_per_epoch = np.random.default_rng(0), dataset.size("train") // BATCH
-
-    def interval(steps: int) -> float:
-        began = time.perf_counter()
-        for step in range(steps):
-            at = step % steps_per_epoch
-            if at == 0:
-                order = rng.permutation(dataset.size("train"))
+    rng, clock = np.random.default_rng(0), Clock(path if rank == 0 else None)
+    while True:
+        order = rng.permutation(dataset.size("train"))
+        for at in range(dataset.size("train") // BATCH):
             inputs, targets = dataset.batch("train", np.array_split(order[at * BATCH : (at + 1) * BATCH], size)[rank])
             optimizer.zero_grad()
             loss: Any = functional.cross_entropy(model(dataset.augment(inputs)), targets)
             loss.backward()
             optimizer.step()
-        return time.perf_counter() - began
-
-    interval(WARM_UP_STEPS)
-    steps = torch.tensor(max(1, round(seconds / interval(WARM_UP_STEPS) * WARM_UP_STEPS)))
-    if distributed:
-        dist.broadcast(steps, 0)
-    took = interval(int(steps))
-    if distributed:
-        dist.destroy_process_group()
-    return int(steps) * BATCH / took if rank == 0 else None
+            clock.beat()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.data_parallel")
     parser.add_argument("--short", action="store_true")
-    parser.add_argument(
-        "--role", choices=[OURS, DDP, DDP_WITHOUT_BUFFERS, OURS_ALONE, PLAIN_LOOP], help=argparse.SUPPRESS
-    )
-    parser.add_argument("--seconds", type=float, default=8.0, help=argparse.SUPPRESS)
+    parser.add_argument("--role", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--clock", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role is None:
         print(measure(options.short).markdown())
-        return
-    if options.role in (OURS, OURS_ALONE):
-        rate = train_ours(options.seconds)
+    elif options.role in (OURS, OURS_ALONE):
+        train_ours(options.clock)
     else:
         without = {"broadcast_buffers": False} if options.role == DDP_WITHOUT_BUFFERS else {}
-        rate = train_theirs(options.seconds, options.role != PLAIN_LOOP, **without)
-    if rate is not None:
-        print(json.dumps({"images_per_second": rate}), flush=True)
+        train_theirs(options.clock, options.role != PLAIN_LOOP, **without)
 
 
 if __name__ == "__main__":
