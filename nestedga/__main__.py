@@ -41,10 +41,10 @@ def main() -> NoReturn:
         if launched_rank():
             sys.exit(0)  # world rank 0 says it; a code from here would have the launcher kill it before it can
         sys.exit(_report(error, 0))
-    sys.exit(_run(configurations, parsed.multirun))
+    _run(configurations, parsed.multirun)
 
 
-def _run(configurations: list[Configuration], multirun: bool) -> int:
+def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
     die_with_launcher()
     from nestedga.comm.groups import Elsewhere, start_mpi
     from nestedga.comm.lifeline import Lifeline, tells_of_death
@@ -67,11 +67,9 @@ def _run(configurations: list[Configuration], multirun: bool) -> int:
             if multirun and world.Get_rank() == 0:
                 print(f"nestedga: job {number}, the last is {len(configurations) - 1}", flush=True)
             codes.append(run_job(world, lifeline, configuration, number if multirun else None))
-        return max(codes)
+        lifeline.end_well(max(codes))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the other ranks must not be left waiting)
         end(error)
-    finally:
-        lifeline.close()
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

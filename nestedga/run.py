@@ -14,7 +14,6 @@ from nestedga.comm.lifeline import Lifeline
 from nestedga.comm.states import StateStore
 from nestedga.config import Configuration
 from nestedga.coordinator import serve
-from nestedga.desk import Desk
 from nestedga.ledger import Ledger
 from nestedga.place import Place
 from nestedga.plan import Plan, make_plan
@@ -78,7 +77,11 @@ def _take_folder(configuration: Configuration, job: int | None, held: list[RunFo
 def _work(groups: Groups, plan: Plan, configuration: Configuration, folder: RunFolder, place: Place) -> int:
     """This rank's part from the first order to the summary; gives the exit code."""
     world = groups.world
-    desk = Desk(folder, configuration, plan) if groups.world_rank == 0 else None
+    desk = None
+    if groups.world_rank == 0:
+        from nestedga.desk import Desk  # the displays' packages: 30 MB that the other ranks need not hold
+
+        desk = Desk(folder, configuration, plan)
     decide(world, lambda: desk.open() if desk else None)
     with contextlib.ExitStack() as stack:
         leader = None

@@ -21,7 +21,7 @@ from nestedga.training.keys import INITIALISE, SHUFFLE, TRAIN, key
 from nestedga.training.state import COUNTERS, pack, unpack
 
 METRICS = ("accuracy", "error", "loss")
-CHUNK = 256  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks
+CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks
 LIVE_DATA = ("batch_size", "micro_batches")  # settings of the data section that belong to the loop
 
 

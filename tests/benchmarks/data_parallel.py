@@ -38,7 +38,7 @@ CONTENDERS = (OURS, DDP, DDP_WITHOUT_BUFFERS, OURS_ALONE, PLAIN_LOOP)
 
 def measure(short: bool) -> Section:
     """Rounds of turns; the order is reversed from round to round."""
-    rounds, seconds = (3, 3.0) if short else (12, 5.0)
+    rounds, seconds = (3, 3.0) if short else (8, 5.0)
     rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as folder:
         runners = {name: Runner(name, Path(folder)) for name in CONTENDERS}
@@ -59,8 +59,8 @@ def measure(short: bool) -> Section:
         ratios = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
         limits.append(Limit(what, spread(ratios), f"{WANTED} or more", bool(np.median(ratios) >= WANTED)))
         rows.append((what, spread(rates[ours], 0), spread(rates[theirs], 0), " ".join(f"{r:.2f}" for r in ratios)))
-    text = f"""ResNet-20, synthetic 32 x 32 colour images, global batch {BATCH}, 1 thread a rank; {rounds} rounds in which
-each has the machine to itself for {seconds:g} s while the others are stopped.
+    text = f"""ResNet-20, synthetic 32 x 32 colour images, global batch {BATCH}, 1 thread a rank; {rounds} rounds in
+which each has the machine to itself for {seconds:g} s while the others are stopped.
 The figure is images/s of ours / theirs, median of the rounds (least to most).
 
 {table(("", "ours, images/s", "theirs, images/s", "ratio by round"), rows)}"""
