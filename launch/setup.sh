@@ -48,6 +48,7 @@ reason() {
         *"No space left"* | *"quota exceeded"*) echo "the disk is full" ;;
         *NewConnectionError* | *NameResolutionError* | *ConnectTimeout* | *ProxyError* | *"Network is unreachable"*)
             echo "no network: the package index does not answer; go on-line, or set PIP_INDEX_URL or https_proxy" ;;
+        *Killed*) echo "killed, most likely for want of memory; if while compiling, try MAKEFLAGS=-j1" ;;
         *) grep -v subprocess-exited <<<"$text" | grep -m 1 -A 1 -E 'CMake Error|[Ee]rror: |ERROR: |^horovod_mends: ' |
             tr -s ' \n' ' ' || tail -n 1 <<<"$text" ;;
     esac
@@ -179,10 +180,11 @@ install_built() {
         cp "$state/build/wheels/$name"-*.whl "$beside"
         mv -T "$beside" "$kept" 2>/dev/null || rm -rf "$beside"
     fi
-    step "$name" install_wheel "$kept/$name"-*.whl
+    # pip takes a wheel of the installed version for the same, though it was built anew: so we remember and insist.
+    [[ $(cat "$venv/$name.from" 2>/dev/null) == "$kept" ]] || step "$name" install_wheel "$kept/$name"-*.whl
+    echo "$kept" >"$venv/$name.from"
 }
 
-# pip takes a wheel of a version that is installed for the same, though it may be built anew: the first line insists.
 install_wheel() { pip install --force-reinstall --no-deps "$1" && pip install "$1"; }
 
 set_up() {
