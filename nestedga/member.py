@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -37,6 +38,8 @@ class Member:
         hyper_parents: whose genes were bred into this one.
         weights_parents: ``()`` for fresh weights, ``(a,)`` for a clone of a; the lineage follows the first.
         budget: length of the interval, in the unit of the evaluator (epochs or steps).
+        weights_crossover: how two weights parents are combined: ``average`` of both, or ``layerwise``, each layer from
+            one of them; None where there is one or none.
     """
 
     id: int
@@ -46,6 +49,7 @@ class Member:
     hyper_parents: tuple[int, ...]
     weights_parents: tuple[int, ...]
     budget: int
+    weights_crossover: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -67,7 +71,7 @@ class Evaluation:
 
     Attributes:
         member_id: the member that was trained.
-        fom: the figure of merit; NaN unless ``status`` is OK.
+        fom: the figure of merit; NaN unless ``status`` is OK. With several objectives, the first of them.
         status: how the interval ended.
         metrics: every metric of the fitness split by name.
         seconds: duration of the interval on the group.
@@ -76,6 +80,7 @@ class Evaluation:
         checksum: CRC-32 of the packed state it ended with; None where there is no state.
         message: one line for people; for a failure, what went wrong.
         log: the end of the trace-back of a failure.
+        objectives: every objective, the FoM first, where there is more than one; else empty.
     """
 
     member_id: int
@@ -88,22 +93,33 @@ class Evaluation:
     checksum: int | None = None
     message: str = ""
     log: str = ""
+    objectives: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         # A figure of merit that is not a number is a failure, whoever reports it, so that no search meets one.
-        if self.status is Status.OK and not math.isfinite(self.fom):
+        bad = [value for value in self.values if not math.isfinite(value)]
+        if self.status is Status.OK and bad:
             object.__setattr__(self, "status", Status.FAILED)
-            object.__setattr__(self, "message", self.message or f"the figure of merit is {self.fom}")
+            object.__setattr__(self, "message", self.message or f"the figure of merit is {bad[0]}")
         if self.status is not Status.OK:
             object.__setattr__(self, "fom", math.nan)
+            object.__setattr__(self, "objectives", ())
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All objectives, one or more."""
+        return self.objectives or (self.fom,)
 
     @property
     def ok(self) -> bool:
         return self.status is Status.OK
 
-    def minimised(self, mode: str) -> Evaluation:
-        """The same evaluation with a figure of merit to be minimised (``mode`` is the user's, min or max)."""
-        return dataclasses.replace(self, fom=-self.fom) if mode == "max" else self
+    def minimised(self, modes: Sequence[str]) -> Evaluation:
+        """The same evaluation with objectives to be minimised (``modes`` are the user's, min or max for each)."""
+        if not self.ok or "max" not in modes:
+            return self
+        values = tuple(-v if mode == "max" else v for v, mode in zip(self.values, modes, strict=True))
+        return dataclasses.replace(self, fom=values[0], objectives=values if self.objectives else ())
 
     def to_json(self) -> dict[str, Any]:
         # JSON has no NaN: a failed member has fom null.
@@ -112,4 +128,5 @@ class Evaluation:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Evaluation:
         fom = math.nan if record["fom"] is None else record["fom"]
-        return cls(**{**record, "fom": fom, "status": Status(record["status"])})
+        objectives = tuple(record.get("objectives", ()))
+        return cls(**{**record, "fom": fom, "status": Status(record["status"]), "objectives": objectives})

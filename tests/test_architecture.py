@@ -14,11 +14,12 @@ STDLIB = set(sys.stdlib_module_names)
 # Who may import what of ours, by the first part below nestedga; a leaf besides.
 OURS = {
     "member": set(),
-    "space": {"member"},
+    "genes": {"member"},
+    "space": {"genes", "member"},
     "state": set(),
     "ledger": set(),
     "watchdog": set(),
-    "search": {"member", "space", "search"},
+    "search": {"genes", "member", "space", "search"},
     "comm": {"state", "comm"},
     "place": {"ledger", "watchdog"},
     "training": {"member", "place", "state", "training"},
@@ -40,7 +41,7 @@ FOREIGN = {
     "hydra": {"config", "__main__"},
     "omegaconf": {"config"},
 }
-PURE = {"numpy", "scipy", "sklearn", "ConfigSpace", "cmaes"}  # what a search may import besides
+PURE = {"numpy", "scipy", "sklearn", "ConfigSpace", "cmaes", "moocore", "optuna"}  # what a search may import besides
 
 
 def imports(path):

@@ -9,12 +9,13 @@ import pytest
 from nestedga import journal, messages
 from nestedga.coordinator import Coordinator
 from nestedga.errors import SettingError
+from nestedga.genes import FloatGene
 from nestedga.journal import Journal
 from nestedga.member import Evaluation, Status
 from nestedga.messages import Durable, Evaluated, Holding, Ready, Stopped, Task
 from nestedga.search.genetic import Genetic
 from nestedga.search.pbt import PBT
-from nestedga.space import FloatGene, Space
+from nestedga.space import Space
 
 SPACE = Space((FloatGene("x", 0.0, 1.0),))
 

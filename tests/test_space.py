@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestedga.errors import SettingError
-from nestedga.space import FloatGene, IntGene, OrdinalGene, Space, gene_from_config
+from nestedga.genes import FloatGene, IntGene, OrdinalGene, gene_from_config
+from nestedga.space import Space
 
 GENES = {
     "linear": {"type": "float", "low": 0.0, "high": 0.99},

@@ -1,14 +1,16 @@
-"""What every search promises, and the little that all of them share."""
+"""What every search promises, and the bookkeeping that searches share: by generation, or one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from nestedga.errors import SettingError
 from nestedga.member import Evaluation, Genotype, Member
+from nestedga.search.ranking import ranked
 from nestedga.space import Space
 
 
@@ -18,6 +20,12 @@ class Search(Protocol):
     Every draw is keyed by (seed, member id), so there is no random state to save: after ``adopt`` and ``tell`` of a
     journal, ``ask`` answers as if never interrupted. FoMs told to a search are always minimised.
     """
+
+    multi_objective: ClassVar[bool]
+    """Whether it can weigh several objectives against each other."""
+
+    slow: ClassVar[bool]
+    """Whether an ``ask`` may take so long that it belongs in a process of its own."""
 
     @property
     def done(self) -> bool:
@@ -55,31 +63,96 @@ def rng_for(seed: int, member_id: int) -> np.random.Generator:
     return np.random.default_rng([seed, member_id])
 
 
-class Generational:
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What an algorithm decides about a new member; the bookkeeping gives it an id.
+
+    Attributes:
+        genotype: its genes.
+        hyper_parents: whose genes were bred into it.
+        weights_parents: whose weights it begins with; taken back where ``inherit`` is none.
+        weights_crossover: how two weights parents are combined: ``average`` or ``layerwise``.
+        slot: its seat, where the algorithm has seats of its own; else id mod population_size.
+        generation: how many breedings lie behind it.
+        budget: length of its interval, where it is not the usual one.
+    """
+
+    genotype: Genotype
+    hyper_parents: tuple[int, ...] = ()
+    weights_parents: tuple[int, ...] = ()
+    weights_crossover: str | None = None
+    slot: int | None = None
+    generation: int = 0
+    budget: int | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class Bookkeeping:
+    """What all searches are given.
+
+    Attributes:
+        space: the genes.
+        seed: of all draws.
+        budget: length of an interval.
+        population_size: slots.
+        inherit: ``weights``, or ``none``: every member is trained from scratch.
+    """
+
+    multi_objective: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
+
+    space: Space = field(kw_only=False)
+    seed: int
+    budget: int
+    population_size: int = 4
+    inherit: str = "weights"
+
+    def __post_init__(self) -> None:
+        self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
+        if not self.space.free:
+            raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")
+
+    def check(self, holds: bool, setting: str, complaint: str) -> None:
+        """Refuses a setting of this search that does not hold, naming it, its value and the remedy.
+
+        Raises:
+            SettingError: it does not hold.
+        """
+        if not holds:
+            raise SettingError(f"search.{setting}={getattr(self, setting)!r} {complaint}")
+
+    def _member(self, member_id: int, birth: Birth) -> Member:
+        inherits = self.inherit == "weights"
+        return Member(
+            id=member_id,
+            slot=member_id % self.population_size if birth.slot is None else birth.slot,
+            generation=birth.generation,
+            genotype=birth.genotype,
+            hyper_parents=birth.hyper_parents,
+            weights_parents=birth.weights_parents if inherits else (),
+            weights_crossover=birth.weights_crossover if inherits and len(birth.weights_parents) > 1 else None,
+            budget=birth.budget or self.budget,
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class Generational(Bookkeeping):
     """The bookkeeping of searches that breed generation by generation; the barrier lives here.
 
     Member ``id = generation * population_size + slot``. While a generation is out, ``ask`` answers ``[]``. A subclass
     gives ``_founder`` and ``_child``; both must be functions of their arguments alone, so that a generation may be
     asked piece by piece, by any number of groups, before and after a restart.
+
+    Attributes:
+        generations: how many, the first one counted.
     """
 
-    def __init__(
-        self, space: Space, *, seed: int, population_size: int, generations: int, budget: int, inherit: str
-    ) -> None:
-        if population_size < 2:
-            raise SettingError(f"search.population_size={population_size} leaves nobody to breed with; use 2 or more")
-        if generations < 1:
-            raise SettingError(f"search.generations={generations} evaluates nobody; use 1 or more")
-        if inherit not in ("weights", "none"):
-            raise SettingError(f"search.inherit={inherit!r} is unknown; use weights or none")
-        if not len(space):
-            raise SettingError("space={} has no gene to search; name at least one, as in space=sgd")
-        self.space = space
-        self.seed = seed
-        self.population_size = population_size
-        self.generations = generations
-        self.budget = budget
-        self.inherit = inherit
+    generations: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(self.population_size >= 2, "population_size", "leaves nobody to breed with; use 2 or more")
+        self.check(self.generations >= 1, "generations", "evaluates nobody; use 1 or more")
         self._generation = 0
         self._asked: dict[int, Member] = {}  # of the current generation, by id
         self._told: dict[int, Evaluation] = {}  # of the current generation, by id
@@ -116,10 +189,10 @@ class Generational:
         self._told[member_id] = evaluation
         if len(self._told) == self.population_size:
             # Sorted by value, never by arrival: the same children for any number of groups.
-            order = sorted(self._told.values(), key=lambda e: (not e.ok, e.fom if e.ok else 0.0, e.member_id))
-            self._ranked = [(self._asked[e.member_id], e) for e in order]
+            self._ranked = [(self._asked[e.member_id], e) for e in ranked(self._told.values())]
             self._generation += 1
             self._asked, self._told, self._unborn = {}, {}, None
+            self._turned()
 
     def needed(self) -> set[int]:
         if self.inherit == "none" or self.done:
@@ -135,31 +208,23 @@ class Generational:
         if self._unborn is None:
             first = self._generation * self.population_size
             ids = range(first, first + self.population_size) if not self.done else ()
-            self._unborn = {i: self._make(i) for i in ids if i not in self._asked}
+            viable = [(member, evaluation) for member, evaluation in self._ranked if evaluation.ok]
+            self._unborn = {i: self._make(i, viable) for i in ids if i not in self._asked}
         return self._unborn
 
-    def _make(self, member_id: int) -> Member:
+    def _make(self, member_id: int, viable: Sequence[tuple[Member, Evaluation]]) -> Member:
         rng = rng_for(self.seed, member_id)
         generation, slot = divmod(member_id, self.population_size)
-        viable = [(member, evaluation) for member, evaluation in self._ranked if evaluation.ok]
-        if viable:
-            genotype, hyper_parents, weights_parents = self._child(rng, slot, viable)
-        else:  # the first generation, or one of which nobody survived
-            genotype, hyper_parents, weights_parents = self.space.sample(rng), (), ()
-        return Member(
-            id=member_id,
-            slot=slot,
-            generation=generation,
-            genotype=genotype,
-            hyper_parents=hyper_parents,
-            weights_parents=weights_parents if self.inherit == "weights" else (),
-            budget=self.budget,
-        )
+        # The first generation, or one of which nobody survived, begins afresh.
+        birth = self._child(rng, slot, viable) if viable else self._founder(rng, slot)
+        return self._member(member_id, replace(birth, slot=slot, generation=generation))
 
-    def _child(
-        self, rng: np.random.Generator, slot: int, viable: Sequence[tuple[Member, Evaluation]]
-    ) -> tuple[Genotype, tuple[int, ...], tuple[int, ...]]:
-        """Breeds the child for one slot: (genotype, hyper_parents, weights_parents).
+    def _founder(self, rng: np.random.Generator, slot: int) -> Birth:
+        """A member without parents."""
+        return Birth(self.space.sample(rng))
+
+    def _child(self, rng: np.random.Generator, slot: int, viable: Sequence[tuple[Member, Evaluation]]) -> Birth:
+        """Breeds the child for one slot.
 
         Args:
             rng: the child's own generator.
@@ -167,3 +232,72 @@ class Generational:
             viable: members of the previous generation with a FoM, best first; at least one.
         """
         raise NotImplementedError
+
+    def _turned(self) -> None:
+        """A generation has come in whole; for algorithms that remember more than the last one."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Asynchronous(Bookkeeping):
+    """The bookkeeping of searches without a barrier: whoever asks gets a member at once, made from what is known.
+
+    Ids count up in the order of asking. A subclass gives ``_birth`` and, where it learns, ``_learn``.
+
+    Attributes:
+        evaluations: how many, failed ones counted.
+    """
+
+    evaluations: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(self.evaluations >= 1, "evaluations", "evaluates nobody; use 1 or more")
+        self.check(self.population_size >= 1, "population_size", "must be 1 or more")
+        self._asked: dict[int, Member] = {}  # out, by id, in the order of asking
+        self._next_id = 0
+
+    @property
+    def done(self) -> bool:
+        return self._next_id == self.num_evaluations and not self._asked
+
+    @property
+    def num_evaluations(self) -> int:
+        return self.evaluations
+
+    def ask(self, n: int) -> list[Member]:
+        members: list[Member] = []
+        while len(members) < n and self._next_id < self.num_evaluations:
+            birth = self._birth(rng_for(self.seed, self._next_id), self._next_id)
+            if birth is None:
+                break
+            members.append(self._member(self._next_id, birth))
+            self.adopt(members[-1])
+        return members
+
+    def adopt(self, member: Member) -> None:
+        if member.id != self._next_id:
+            raise ValueError(f"member {member.id} cannot be asked; the next is {self._next_id}")
+        self._next_id += 1
+        self._asked[member.id] = member
+
+    def tell(self, evaluation: Evaluation) -> None:
+        member = self._asked.pop(evaluation.member_id, None)
+        if member is None:
+            was = "told before" if 0 <= evaluation.member_id < self._next_id else "never asked"
+            raise ValueError(f"member {evaluation.member_id} was {was}")
+        self._learn(member, evaluation)
+
+    def needed(self) -> set[int]:
+        return set()
+
+    def _birth(self, rng: np.random.Generator, member_id: int) -> Birth | None:
+        """Makes the next member; None: not before somebody tells me more, which needs a member in flight.
+
+        Args:
+            rng: the member's own generator.
+            member_id: its id.
+        """
+        raise NotImplementedError
+
+    def _learn(self, member: Member, evaluation: Evaluation) -> None:
+        """Takes in an evaluation, also a failed one."""

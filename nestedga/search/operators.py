@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nestedga.genes import MUTATION_DEVIATION
 from nestedga.member import Genotype
 from nestedga.space import Space
 
@@ -28,14 +29,27 @@ def roulette(rng: np.random.Generator, fitness: NDArray[np.float64]) -> int:
     return int(rng.choice(len(fitness), p=fitness / fitness.sum()))
 
 
-def uniform_crossover(rng: np.random.Generator, a: Genotype, b: Genotype, rate: float) -> Genotype:
-    """Genes of a; each is b's instead with probability ``rate``."""
-    return {path: (b if rng.random() < rate else a)[path] for path in a}
+def uniform_crossover(rng: np.random.Generator, space: Space, a: Genotype, b: Genotype, rate: float) -> Genotype:
+    """Genes of a; each that b has as well is b's instead with probability ``rate``."""
+    genotype = {path: (b if path in b and rng.random() < rate else a)[path] for path in a}
+    return space.completed(rng, {**{path: b[path] for path in b if path not in a}, **genotype})
 
 
-def mutate(rng: np.random.Generator, space: Space, genotype: Genotype, rate: float) -> Genotype:
-    """Each gene mutated with probability ``rate``."""
-    return {
-        gene.path: gene.mutate(rng, genotype[gene.path]) if rng.random() < rate else genotype[gene.path]
-        for gene in space
+def mutate(
+    rng: np.random.Generator, space: Space, genotype: Genotype, rate: float, deviation: float = MUTATION_DEVIATION
+) -> Genotype:
+    """Each gene mutated with probability ``rate``, by steps of standard deviation ``deviation`` in unit space."""
+    mutated = {
+        path: space[path].mutate(rng, value, deviation) if rng.random() < rate else value
+        for path, value in genotype.items()
     }
+    return space.completed(rng, mutated)
+
+
+def explore(rng: np.random.Generator, space: Space, genotype: Genotype, resample: float) -> Genotype:
+    """Each gene drawn afresh with probability ``resample``, else perturbed (Jaderberg et al. 2017, section 4.1.1)."""
+    explored = {
+        path: space[path].sample(rng) if rng.random() < resample else space[path].perturb(rng, value)
+        for path, value in genotype.items()
+    }
+    return space.completed(rng, explored)
