@@ -19,6 +19,7 @@ import numpy as np
 from nestedga.member import Evaluation, Member
 from nestedga.search.base import Birth, Generational
 from nestedga.search.operators import gaussian_fitness, mutate, roulette, uniform_crossover
+from nestedga.search.ranking import scores
 
 
 @dataclass(eq=False, kw_only=True)
@@ -49,7 +50,7 @@ class Genetic(Generational):
         if slot < min(self.elites, len(viable)):
             elite = viable[slot][0]
             return Birth(elite.genotype, (elite.id,), (elite.id,))
-        fitness = gaussian_fitness([evaluation.fom for _, evaluation in viable], self.sigma)
+        fitness = gaussian_fitness(scores([evaluation for _, evaluation in viable]), self.sigma)
         a, b, alpha = (viable[roulette(rng, fitness)][0] for _ in range(3))
         genotype = uniform_crossover(rng, self.space, a.genotype, b.genotype, self.crossover_rate)
         return Birth(mutate(rng, self.space, genotype, self.mutation_rate), (a.id, b.id), (alpha.id,))

@@ -12,7 +12,7 @@ from nestedga.member import Genotype
 from nestedga.space import Space
 
 
-def gaussian_fitness(foms: Sequence[float], sigma: float) -> NDArray[np.float64]:
+def gaussian_fitness(foms: Sequence[float] | NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """Fitness from minimised FoMs, shape (n,), each in [exp(-sigma), 1]; the best has 1.
 
     ``exp(-sigma * ((fom - min) / (max - min)) ** 2)``, Vose et al. 2019 (arXiv:1901.03900). Where all FoMs are
