@@ -36,7 +36,8 @@ def scores(evaluations: Sequence[Evaluation]) -> NDArray[np.float64]:
     for rank in np.unique(front):
         distance[front == rank] = crowding_distance(values[front == rank])
     keys = np.stack([front, -distance], axis=1)
-    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1).astype(np.float64)
+    places = np.unique(keys, axis=0, return_inverse=True)[1]
+    return np.asarray(places, dtype=np.float64).reshape(-1)
 
 
 def crowding_distance(values: NDArray[np.float64]) -> NDArray[np.float64]:
