@@ -97,6 +97,7 @@ def _work(groups: Groups, plan: Plan, configuration: Configuration, folder: RunF
             plan.evaluator,
             place,
             configuration.with_genotype(plan.space),
+            seed=plan.settings["seed"],
             objective=plan.settings["objective"]["name"],
             state_path=folder.state,
             log_path=folder.logs / f"rank_{groups.world_rank:04d}.log",

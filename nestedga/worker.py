@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator, Result
 from nestedga.member import Evaluation, Genotype, Member, Status
 from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
 from nestedga.place import Place, Settings
 from nestedga.state import State
+from nestedga.weights_crossover import WEIGHTS_CROSSOVERS
 
 
 class GroupComm(Protocol):
@@ -90,6 +93,7 @@ class Worker:
         evaluator: trains members; opened already.
         place: where this rank stands.
         configure: a genotype's settings: the base configuration with the genotype applied.
+        seed: of the draws that combine two states.
         objective: name of the metric that is the FoM.
         state_path: the file of a member's state.
         log_path: where this rank writes trace-backs of failed members.
@@ -104,6 +108,7 @@ class Worker:
         place: Place,
         configure: Callable[[Genotype], Settings],
         *,
+        seed: int,
         objective: str,
         state_path: Callable[[int], Path],
         log_path: Path,
@@ -114,6 +119,7 @@ class Worker:
         self._evaluator = evaluator
         self._place = place
         self._configure = configure
+        self._seed = seed
         self._objective = objective
         self._state_path = state_path
         self._log_path = log_path
@@ -177,7 +183,8 @@ class Worker:
         result: Result | None = None
         failure: tuple[bool, str, str] | None = None
         try:
-            result = self._evaluator.train(member, self._configure(member.genotype), parents)
+            parent = self._combine(member, parents)
+            result = self._evaluator.train(member, self._configure(member.genotype), parent)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (a member's failure is data; user code may call exit())
             self._evaluator.release()
             failure = (
@@ -209,6 +216,14 @@ class Worker:
             log=log,
         )
         return evaluation, state
+
+    def _combine(self, member: Member, parents: tuple[State, ...]) -> State | None:
+        """The state that the member begins with; None: fresh."""
+        if member.weights_crossover is None:
+            return parents[0] if parents else None
+        # Every rank draws alike and makes its own: no second broadcast.
+        rng = np.random.default_rng([self._seed, member.id])
+        return WEIGHTS_CROSSOVERS[member.weights_crossover](rng, *parents)
 
     def _test(self, best: Member, states: tuple[State, ...]) -> Tested:
         metrics = self._evaluator.test(best, self._configure(best.genotype), states[0] if states else None)

@@ -27,7 +27,8 @@ OURS = {
     "journal": set(),
     "messages": {"member"},
     "coordinator": {"journal", "member", "messages", "search"},
-    "worker": {"evaluators", "member", "messages", "place", "state"},
+    "weights_crossover": {"state"},
+    "worker": {"evaluators", "member", "messages", "place", "state", "weights_crossover"},
     "run_folder": {"journal", "state"},
     "config": {"member", "space"},
 }

@@ -34,8 +34,11 @@ class Evaluator(Protocol):
         """Gets ready on this rank with the base settings; raises SettingError for what can never work."""
         ...
 
-    def train(self, member: Member, settings: Settings, parents: tuple[State, ...]) -> Result:
-        """Trains one interval from the parents' states (none: fresh) and measures on the fitness split."""
+    def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
+        """Trains one interval from the parent's state (None: fresh) and measures on the fitness split.
+
+        Where ``member.weights_crossover`` says so, the parent's state was made of two.
+        """
         ...
 
     def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:

@@ -36,8 +36,8 @@ class FunctionEvaluator:
     def open(self, place: Place, settings: Settings) -> None:
         self._place = place
 
-    def train(self, member: Member, settings: Settings, parents: tuple[State, ...]) -> Result:
-        weights: Weights | None = parents[0].arrays() if parents else None
+    def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
+        weights: Weights | None = parent.arrays() if parent else None
         with self._place.ledger.during("train"):
             answer = self._build(settings["function"], weights=weights, budget=member.budget, member_id=member.id)
         fom, weights = answer if isinstance(answer, tuple) else (answer, None)

@@ -33,9 +33,9 @@ class TrainingEvaluator:
         self._place = place
         self._trainer = Trainer(place, self._build, self._seed, self._unit, settings)
 
-    def train(self, member: Member, settings: Settings, parents: tuple[State, ...]) -> Result:
+    def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         with self._place.ledger.during("train"):
-            state = self._trainer.train(member, settings, parents[0] if parents else None)
+            state = self._trainer.train(member, settings, parent)
         with self._place.ledger.during("evaluate"):
             return Result(self._trainer.measure("fitness"), state)
 

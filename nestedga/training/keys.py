@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 
-INITIALISE, TRAIN, SHUFFLE = 0, 1, 2  # what a draw is for
+INITIALISE, TRAIN, SHUFFLE, RECALIBRATE = 0, 1, 2, 3  # what a draw is for
 
 
 def key(*numbers: int) -> int:

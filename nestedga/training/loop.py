@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from nestedga.errors import SettingError
 from nestedga.member import Member
@@ -17,11 +18,12 @@ from nestedga.state import State
 from nestedga.training.data.base import Dataset
 from nestedga.training.data_parallel import DataParallel, pick_device
 from nestedga.training.flat import StepBuffer
-from nestedga.training.keys import INITIALISE, SHUFFLE, TRAIN, key
+from nestedga.training.keys import INITIALISE, RECALIBRATE, SHUFFLE, TRAIN, key
 from nestedga.training.state import COUNTERS, pack, unpack
 
 METRICS = ("accuracy", "error", "loss")
 CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks
+RECALIBRATION_SAMPLES = 1024  # ours: the mean of a channel is then known to some per cent of its deviation
 LIVE_DATA = ("batch_size", "micro_batches")  # settings of the data section that belong to the loop
 
 
@@ -92,6 +94,8 @@ class Trainer:
         else:
             counters = unpack(parent, self._model, self._optimizer)
             _check_live(self._optimizer, settings["optimizer"])
+            if member.weights_crossover is not None:
+                self._recalibrate(member)
         batch_size, num_pieces = settings["data"]["batch_size"], settings["data"]["micro_batches"]
         steps_per_epoch = self._dataset.size("train") // batch_size  # the rest of an epoch's shuffle is left out
         num_steps = member.budget * steps_per_epoch if self._unit == "epochs" else member.budget
@@ -165,6 +169,24 @@ class Trainer:
 
     def close(self) -> None:
         self._parallel.close()
+
+    def _recalibrate(self, member: Member) -> None:
+        """Measures batch-norm statistics anew, for weights that never were together in one network.
+
+        As for averaged weights in Izmailov et al. 2018 (arXiv:1803.05407), section 3.2, over a part of the split. Every
+        rank does the same, so nothing needs to be agreed.
+        """
+        rng = np.random.default_rng(key(self._seed, RECALIBRATE, member.id))
+        samples = rng.permutation(self._dataset.size("train"))[:RECALIBRATION_SAMPLES]
+        torch.manual_seed(key(self._seed, RECALIBRATE, member.id))
+        update_bn(
+            (
+                self._dataset.augment(self._dataset.batch("train", chunk)[0])
+                for chunk in np.array_split(samples, -(-len(samples) // CHUNK))
+            ),
+            self._model,
+            self._device,
+        )
 
     def _agree_on_fresh(self) -> dict[str, int]:
         """Fresh weights are equal by their key; broadcast all the same, for ranks whose machines round differently."""

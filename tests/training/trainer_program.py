@@ -14,6 +14,7 @@ from nestedga.member import Member
 from nestedga.place import Place
 from nestedga.training.loop import Trainer
 from nestedga.watchdog import Watchdog
+from nestedga.weights_crossover import average
 
 OVERRIDES = ["data.micro_batches=6", "data.shift=1", "model.dropout=0.2", "data.batch_size=66"]
 
@@ -64,6 +65,15 @@ def main():
     assert same_everywhere()
     assert int(second.arrays()["counters/steps"]) == 24
     after = trainer.measure("fitness")
+
+    # Averaged weights: the statistics are those of the new network, not of its parents, and alike on every rank.
+    mixed = average(np.random.default_rng(0), first, second)
+    bred = share(trainer.train(Member(7, 0, 2, {}, (3, 4), (3, 4), 0, "average"), settings, mixed)).arrays()
+    assert same_everywhere()
+    for name in ("weights/features.0.weight", "counters/steps"):
+        np.testing.assert_array_equal(bred[name], mixed.arrays()[name])
+    moved = np.abs(bred["weights/features.1.running_mean"] - mixed.arrays()["weights/features.1.running_mean"])
+    assert 0.0 < moved.max() < 1.0
 
     # The same interval again, from a trainer that did something else in between: the same bits.
     again = share(trainer.train(member, settings, None))
