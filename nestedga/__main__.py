@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import threading
 import traceback
@@ -11,6 +12,8 @@ from typing import NoReturn
 from nestedga.comm.launcher import die_with_launcher, launched_rank
 from nestedga.config import Configuration, jobs_of, show
 from nestedga.errors import SettingError
+from nestedga.plan import make_search
+from nestedga.search_process import SearchProcess
 
 HYDRA_OWN = (
     "--help",
@@ -46,6 +49,7 @@ def main() -> NoReturn:
 
 def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
     die_with_launcher()
+    search_process = _spawn_search_process(configurations) if not launched_rank() else None
     from nestedga.comm.groups import Elsewhere, start_mpi
     from nestedga.comm.lifeline import Lifeline, tells_of_death
 
@@ -66,10 +70,19 @@ def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
         for number, configuration in enumerate(configurations):
             if multirun and world.Get_rank() == 0:
                 print(f"nestedga: job {number}, the last is {len(configurations) - 1}", flush=True)
-            codes.append(run_job(world, lifeline, configuration, number if multirun else None))
+            codes.append(run_job(world, lifeline, configuration, number if multirun else None, search_process))
         lifeline.end_well(max(codes))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the other ranks must not be left waiting)
         end(error)
+
+
+def _spawn_search_process(configurations: list[Configuration]) -> SearchProcess | None:
+    """Before MPI starts, on world rank 0, where a search is slow; what is wrong with a search is said later, by all."""
+    for configuration in configurations:
+        with contextlib.suppress(SettingError):
+            if make_search(configuration.plain()).slow:
+                return SearchProcess(make_search)
+    return None
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -6,7 +6,7 @@ No MPI and no torch here: reports come in, orders go out. Rule of the house: jou
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from nestedga.journal import Journal, Record
 from nestedga.member import Evaluation, Member
 from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
 from nestedga.search.base import Search
+from nestedga.search_process import DistantSearch
 
 
 class StateFiles(Protocol):
@@ -31,7 +32,7 @@ class Coordinator:
     """Decides, one batch of reports at a time.
 
     Args:
-        search: of whatever algorithm, empty or rebuilt by ``replay``.
+        search: of whatever algorithm, empty or rebuilt by ``replay``; may think for a while in another process.
         journal: the record of the run.
         files: durable copies of states.
         mode: ``min`` or ``max``: the user's sign of the FoM.
@@ -42,7 +43,7 @@ class Coordinator:
 
     def __init__(
         self,
-        search: Search,
+        search: Search | DistantSearch,
         journal: Journal,
         files: StateFiles,
         *,
@@ -53,6 +54,7 @@ class Coordinator:
     ) -> None:
         self.search = search
         self.finished = False
+        self.thinking = False  # the search was asked and has not answered yet
         self._journal = journal
         self._files = files
         self._mode = mode
@@ -69,22 +71,29 @@ class Coordinator:
         self._to_drop: dict[int, list[int]] = defaultdict(list)  # by group, told with its next order
         self._tested = False
         self._stopped: set[int] = set()
+        self._num_told = 0
+        self._told_when_asked = 0
 
     def replay(self, records: Iterable[Record]) -> None:
         """Rebuilds search and queue from a journal; members asked and not told are handed out again."""
         asked: dict[int, Member] = {}
+        untold: deque[Evaluation] = deque()  # journalled while the search was thinking
         for number, record in enumerate(records, start=1):
             if record["event"] == "ask":
                 member = Member.from_json(record["member"])
+                while self._num_told - len(untold) < record.get("told", self._num_told):
+                    self.search.tell(untold.popleft())
                 self.search.adopt(member)
                 asked[member.id] = member
             elif record["event"] == "tell":
                 evaluation = Evaluation.from_json(record["evaluation"])
-                self._tell(asked.pop(evaluation.member_id), evaluation)
+                untold.append(self._take(asked.pop(evaluation.member_id), evaluation))
             elif record["event"] == "test":
                 self._tested = self.search.done  # a run that had hit its time limit may still find a better one
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
-                self._forget(self._wanted(asked.values()), keep_files=True)
+                self._forget(self._wanted(asked.values(), untold), keep_files=True)
+        for evaluation in untold:
+            self.search.tell(evaluation)
         self._queue = sorted(asked.values(), key=lambda member: member.id)
         on_disk = set(self._files.all())
         self._durable = {member_id for member_id in on_disk & set(self._known) if self._files.intact(member_id)}
@@ -105,7 +114,7 @@ class Coordinator:
                     self._check_repeated(evaluation)
                 else:
                     self._journal.record("tell", group=group, evaluation=evaluation.to_json())
-                    self._tell(order.member, evaluation)
+                    self.search.tell(self._take(order.member, evaluation))
                 if evaluation.ok and evaluation.checksum is not None:
                     self._holders[evaluation.member_id] = [group]
             case Tested(group, metrics, ledger):
@@ -154,16 +163,14 @@ class Coordinator:
         out_of_time = self._deadline is not None and self._clock() > self._deadline
         if not out_of_time:
             if not self._queue:
-                self._queue = self.search.ask(len(self._idle))
-                for member in self._queue:
-                    self._journal.record("ask", member=member.to_json())
+                self._ask()
             for member in self._queue:
                 order = self._begin(Task.TRAIN, member, member.weights_parents)
                 if order is not None and order.task is Task.TRAIN:
                     self._queue.remove(member)
                 if order is not None:
                     return order
-        if self._orders:
+        if self._orders or (self.thinking and not out_of_time):
             return None
         assert out_of_time or self.search.done, "the search asks for nobody though nobody is in flight"
         best = self.best
@@ -174,6 +181,17 @@ class Coordinator:
                 return None  # its file is being written; groups stop only when that is done
             return self._begin(Task.RETRAIN, best, best.weights_parents)
         return Order(Task.STOP)
+
+    def _ask(self) -> None:
+        if not self.thinking:
+            self._told_when_asked = self._num_told
+        members = self.search.ask(len(self._idle))
+        self.thinking = members is None
+        # A replay must not tell the search earlier what it did not know when it was asked.
+        late = {"told": self._told_when_asked} if self._told_when_asked < self._num_told else {}
+        for member in members or ():
+            self._journal.record("ask", member=member.to_json(), **late)
+            self._queue.append(member)
 
     def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Order | None:
         """The order for a task that begins with these states; where one is lost, the order that brings it back."""
@@ -199,19 +217,21 @@ class Coordinator:
 
     # What is kept
 
-    def _tell(self, member: Member, evaluation: Evaluation) -> None:
+    def _take(self, member: Member, evaluation: Evaluation) -> Evaluation:
+        """Takes in what is known of a member now; gives what the search is to be told."""
         minimised = evaluation.minimised(self._mode)
-        self.search.tell(minimised)
+        self._num_told += 1
         self._known[member.id] = (member, evaluation)
         if evaluation.ok and (self._best is None or (minimised.fom, member.id) < self._best):
             self._best = (minimised.fom, member.id)
+        return minimised
 
     def _has_state(self, member_id: int) -> bool:
         return self._known[member_id][1].checksum is not None
 
-    def _wanted(self, asked: Iterable[Member] = ()) -> set[int]:
+    def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[Evaluation] = ()) -> set[int]:
         """Members whose state somebody may still begin with."""
-        wanted = set(self.search.needed())
+        wanted = self.search.needed() | {evaluation.member_id for evaluation in untold}
         if self._best:
             wanted.add(self._best[1])
         for member in (*asked, *self._queue):
@@ -274,7 +294,8 @@ def serve(coordinator: Coordinator, mail: Mail, nap_seconds: float = 0.001) -> N
         reports = mail.poll_reports()
         if not reports:
             time.sleep(nap_seconds)
-            continue
+            if not coordinator.thinking:
+                continue
         for report in reports:
             coordinator.receive(report)
         for group, order in coordinator.decide():

@@ -24,6 +24,8 @@ from nestedga.report.progress import Bars, Lines
 from nestedga.report.summary import closing, show, summarise
 from nestedga.report.tensorboard import TensorBoard
 from nestedga.run_folder import RunFolder, write_beside
+from nestedga.search.base import Search
+from nestedga.search_process import DistantSearch, SearchProcess
 
 # Settings that may differ when a run goes on: none of them changes what a member's training gives.
 FREE_ON_RESUME = ("resume", "run", "groups")
@@ -35,10 +37,13 @@ class Desk:
 
     coordinator: Coordinator
 
-    def __init__(self, folder: RunFolder, configuration: Configuration, plan: Plan) -> None:
+    def __init__(
+        self, folder: RunFolder, configuration: Configuration, plan: Plan, search_process: SearchProcess | None
+    ) -> None:
         self._folder = folder
         self._configuration = configuration
         self._plan = plan
+        self._search_process = search_process
         self._history = History()
         # Under a launcher the output is a pipe in the end, even where it lends each rank a terminal of its own.
         self._progress = Bars() if sys.stdout.isatty() and launched_rank() is None else Lines()
@@ -54,10 +59,10 @@ class Desk:
         self._tensorboard = TensorBoard(folder.tensorboard)
         self._journal = Journal(folder.journal, self._take)
         self.coordinator = Coordinator(
-            plan.search,
+            self._search(),
             self._journal,
             folder,
-            mode=plan.settings["objective"]["mode"],
+            modes=plan.objectives.modes,
             num_groups=plan.layout.num_groups,
             max_seconds=plan.settings["run"]["max_seconds"],
         )
@@ -91,6 +96,13 @@ class Desk:
                 flush=True,
             )
         return 0 if best is not None else 1
+
+    def _search(self) -> Search | DistantSearch:
+        plan = self._plan
+        if not plan.search.slow:
+            return plan.search
+        assert self._search_process is not None, "spawned before MPI started"
+        return self._search_process.begin(plan.search, plan.settings, plan.settings["run"]["stall_seconds"])
 
     def _warn_of_idle_ranks(self) -> None:
         pieces, sizes = self._plan.settings["data"].get("micro_batches"), self._plan.layout.sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from nestedga.comm.layout import Layout, split_evenly
 from nestedga.config import Configuration, build
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator
+from nestedga.objectives import Objectives
 from nestedga.search.base import Search
 from nestedga.space import Space
 
@@ -18,6 +20,7 @@ class Plan:
     """A job, before anything is opened."""
 
     settings: dict[str, Any]
+    objectives: Objectives
     space: Space
     evaluator: Evaluator
     search: Search
@@ -26,13 +29,24 @@ class Plan:
     budget: int
 
 
+def make_search(settings: Mapping[str, Any]) -> Search:
+    """The search of a configuration."""
+    interval = settings["interval"]
+    search: Search = build(
+        settings["search"],
+        Space.from_config(settings["space"]),
+        seed=settings["seed"],
+        budget=interval["steps"] if interval["epochs"] is None else interval["epochs"],
+    )
+    return search
+
+
 def make_plan(configuration: Configuration, world_size: int) -> Plan:
     """Checks all that can be checked without opening data or files."""
     settings = configuration.plain()
-    objective, interval, run = settings["objective"], settings["interval"], settings["run"]
+    interval, run = settings["interval"], settings["run"]
     layout = split_evenly(world_size, **settings["groups"])
-    if objective["mode"] not in ("min", "max"):
-        raise SettingError(f"objective.mode={objective['mode']!r} is unknown; use min or max")
+    objectives = Objectives.from_config(settings["objective"])
     given = [unit for unit in ("epochs", "steps") if interval[unit] is not None]
     if len(given) != 1:
         raise SettingError(
@@ -45,11 +59,16 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
         if run[name] is not None and run[name] <= 0:
             raise SettingError(f"run.{name}={run[name]:g} must be above 0")
     evaluator = build(settings["evaluator"], build=build, seed=settings["seed"], unit=unit)
-    if objective["name"] not in evaluator.metrics:
-        raise SettingError(
-            f"objective.name={objective['name']!r} is not reported; reported: {', '.join(evaluator.metrics)}"
-        )
+    for name in objectives.names:
+        if name not in evaluator.metrics:
+            raise SettingError(f"objective.name={name!r} is not reported; reported: {', '.join(evaluator.metrics)}")
     space = Space.from_config(settings["space"])
     configuration.check_genes(space, evaluator.sections)
-    search = build(settings["search"], space, seed=settings["seed"], budget=budget)
-    return Plan(settings, space, evaluator, search, layout, unit, budget)
+    search = make_search(settings)
+    if len(objectives) > 1 and not search.multi_objective:
+        kind = settings["search"]["_target_"].rpartition(".")[2]
+        raise SettingError(
+            f"search: {kind} cannot weigh {len(objectives)} objectives ({', '.join(objectives.names)}) against each "
+            "other; use one that can, such as search=genetic, or name one objective"
+        )
+    return Plan(settings, objectives, space, evaluator, search, layout, unit, budget)

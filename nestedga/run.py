@@ -18,6 +18,7 @@ from nestedga.ledger import Ledger
 from nestedga.place import Place
 from nestedga.plan import Plan, make_plan
 from nestedga.run_folder import RunFolder, choose_folder
+from nestedga.search_process import SearchProcess
 from nestedga.watchdog import Watchdog
 from nestedga.worker import Worker
 
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 
-def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, job: int | None) -> int:
+def run_job(
+    world: MPI.Comm,
+    lifeline: Lifeline,
+    configuration: Configuration,
+    job: int | None,
+    search_process: SearchProcess | None,
+) -> int:
     """Runs one job on all ranks; collective. Gives the exit code.
 
     Args:
@@ -33,6 +40,7 @@ def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, j
         lifeline: how a rank that hangs ends the job.
         configuration: the job's.
         job: number in a multirun, else None.
+        search_process: on world rank 0, where a slow search needs one.
 
     Raises:
         SettingError: on every rank alike.
@@ -58,7 +66,7 @@ def run_job(world: MPI.Comm, lifeline: Lifeline, configuration: Configuration, j
             watchdog=watchdog,
         )
         agree(world, lambda: plan.evaluator.open(place, plan.settings))
-        status = _work(groups, plan, configuration, folder, place)
+        status = _work(groups, plan, configuration, folder, place, search_process)
         plan.evaluator.close()
     return status
 
@@ -74,14 +82,21 @@ def _take_folder(configuration: Configuration, job: int | None, held: list[RunFo
     return folder.path
 
 
-def _work(groups: Groups, plan: Plan, configuration: Configuration, folder: RunFolder, place: Place) -> int:
+def _work(
+    groups: Groups,
+    plan: Plan,
+    configuration: Configuration,
+    folder: RunFolder,
+    place: Place,
+    search_process: SearchProcess | None,
+) -> int:
     """This rank's part from the first order to the summary; gives the exit code."""
     world = groups.world
     desk = None
     if groups.world_rank == 0:
         from nestedga.desk import Desk  # the displays' packages: 30 MB that the other ranks need not hold
 
-        desk = Desk(folder, configuration, plan)
+        desk = Desk(folder, configuration, plan, search_process)
     decide(world, lambda: desk.open() if desk else None)
     with contextlib.ExitStack() as stack:
         leader = None
@@ -98,7 +113,7 @@ def _work(groups: Groups, plan: Plan, configuration: Configuration, folder: RunF
             place,
             configuration.with_genotype(plan.space),
             seed=plan.settings["seed"],
-            objective=plan.settings["objective"]["name"],
+            objectives=plan.objectives.names,
             state_path=folder.state,
             log_path=folder.logs / f"rank_{groups.world_rank:04d}.log",
             world_rank=groups.world_rank,
