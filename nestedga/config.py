@@ -7,8 +7,9 @@ import difflib
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from nestedga.errors import SettingError
-from nestedga.member import Genotype
+from nestedga.member import GeneValue, Genotype
 from nestedga.space import Space
 
 PACKAGE = Path(__file__).resolve().parent
@@ -54,8 +56,8 @@ class GroupsConfig:
 class ObjectiveConfig:
     """Section ``objective``."""
 
-    name: str = "accuracy"
-    mode: str = "max"
+    name: Any = "accuracy"  # a string or a list of them: nestedga/objectives.py
+    mode: Any = "max"
 
 
 @dataclass
@@ -154,7 +156,9 @@ class Configuration:
         def configure(genotype: Genotype) -> dict[str, Any]:
             base = self.settings
             if groups:
-                base = _without_hydra(self._compose([f"{path}={genotype[path]}" for path in groups]))
+                # A gene that is not active leaves its group as configured.
+                chosen = [f"{path}={genotype[path]}" for path in groups if path in genotype]
+                base = _without_hydra(self._compose(chosen))
             config = base.copy()
             for path, value in genotype.items():
                 if path not in groups:
@@ -178,9 +182,9 @@ class Configuration:
         Raises:
             SettingError: naming the gene and the nearest that would do.
         """
-        known = sorted(path for section in sections for path in _paths(self.settings.get(section), section))
+        groups = {gene.path: self.group_choices(gene.path) for gene in space}
         for gene in space:
-            options = self.group_choices(gene.path)
+            options = groups[gene.path]
             for choice in getattr(gene, "choices", ()) if options else ():
                 if choice not in options:
                     raise SettingError(
@@ -189,11 +193,31 @@ class Configuration:
             if gene.path.split(".")[0] not in sections:
                 where = ", ".join(f"{section}.*" for section in sections)
                 raise SettingError(f"space.{gene.path}: no member would notice this gene; this evaluator reads {where}")
-            if not options and gene.path not in known:
+        known = self._paths_of(self.settings, sections)
+        for gene in space:
+            group = next((path for path in groups if groups[path] and gene.path.startswith(f"{path}.")), None)
+            if group is not None:
+                self._check_below_group(space, gene.path, group)
+            elif not groups[gene.path] and gene.path not in known:
                 raise SettingError(
                     f"space.{gene.path}: there is no setting {gene.path}; the nearest is {_nearest(gene.path, known)} "
                     f"(a new one is made with +{gene.path}=VALUE)"
                 )
+
+    def _check_below_group(self, space: Space, path: str, group: str) -> None:
+        """Refuses a gene such as model.width where a model without it may be chosen while the gene is active."""
+        section = group.split(".", maxsplit=1)[0]
+        for choice in _choices_while_active(space, path, group):
+            known = self._paths_of(_without_hydra(self._compose([f"{group}={choice}"])), [section])
+            if path not in known:
+                raise SettingError(
+                    f"space.{path}: with {group}={choice} there is no setting {path}; the nearest is "
+                    f"{_nearest(path, known)} (space.{path}.when.{group}=[...] names the choices that have it)"
+                )
+
+    @staticmethod
+    def _paths_of(settings: DictConfig, sections: Sequence[str]) -> list[str]:
+        return sorted(path for section in sections for path in _paths(settings.get(section), section))
 
     def _compose(self, more: list[str]) -> DictConfig:
         with one_line_errors():
@@ -205,6 +229,9 @@ class Configuration:
 def build(section: Any, *args: Any, **kwargs: Any) -> Any:
     """Makes the object of a ``_target_`` section, or calls its function.
 
+    Where a setting is itself such a section with ``_partial_: true``, the object gets a function that builds it, to be
+    called with what only the object knows.
+
     Raises:
         SettingError: the target cannot be found, or takes no such setting.
     """
@@ -213,6 +240,13 @@ def build(section: Any, *args: Any, **kwargs: Any) -> Any:
         raise SettingError(
             f"a section without _target_ cannot be built: {dict(section)}; name a class or function there"
         )
+    inner = {
+        key: partial(build, {name: setting for name, setting in value.items() if name != "_partial_"})
+        for key, value in section.items()
+        if isinstance(value, Mapping) and value.get("_partial_")
+    }
+    kwargs |= inner
+    section = {key: value for key, value in section.items() if key not in inner}
     try:
         make = instantiate({**section, "_partial_": True, "_convert_": "all"})
     except InstantiationException as error:
@@ -230,6 +264,18 @@ def build(section: Any, *args: Any, **kwargs: Any) -> Any:
         known = ", ".join(signature.parameters)
         raise SettingError(f"_target_={target} does not fit its settings: {error}; it takes {known}") from error
     return make(*args, **kwargs)
+
+
+def read_yaml(path: Path) -> Any:
+    """Plain values of a YAML file, numbers read as on the command line (``1e-3`` is one).
+
+    Raises:
+        SettingError: it cannot be read.
+    """
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise SettingError(f"{path} cannot be read as YAML: {_one_line(error)}") from error
 
 
 def show(arguments: Sequence[str]) -> None:
@@ -275,6 +321,16 @@ def _one_line(error: BaseException) -> str:
     return "; ".join(
         line for line in lines if not line.startswith(("full_key", "object_type", "See https", "reference_type"))
     )
+
+
+def _choices_while_active(space: Space, path: str, group: str) -> list[GeneValue]:
+    """The options that the gene of a config group may have while another gene is active."""
+    gene = space[group]
+    choices: list[GeneValue] = list(getattr(gene, "choices", None) or [getattr(gene, "value", None)])
+    for parent, values in space.conditions.get(path, ()):
+        possible = values if parent == group else _choices_while_active(space, parent, group)
+        choices = [choice for choice in choices if choice in possible]
+    return choices
 
 
 def _nearest(path: str, known: Sequence[str]) -> str:

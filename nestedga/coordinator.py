@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from nestedga.errors import SettingError
+from nestedga.front import Front
 from nestedga.journal import Journal, Record
 from nestedga.member import Evaluation, Member
 from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
@@ -35,7 +36,7 @@ class Coordinator:
         search: of whatever algorithm, empty or rebuilt by ``replay``; may think for a while in another process.
         journal: the record of the run.
         files: durable copies of states.
-        mode: ``min`` or ``max``: the user's sign of the FoM.
+        modes: ``min`` or ``max`` for each objective: the user's sign.
         num_groups: groups that will report.
         max_seconds: nothing is handed out later than this after the start.
         clock: seconds, monotonic; a simulation brings its own.
@@ -47,7 +48,7 @@ class Coordinator:
         journal: Journal,
         files: StateFiles,
         *,
-        mode: str,
+        modes: Sequence[str],
         num_groups: int,
         max_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -57,7 +58,7 @@ class Coordinator:
         self.thinking = False  # the search was asked and has not answered yet
         self._journal = journal
         self._files = files
-        self._mode = mode
+        self._modes = tuple(modes)
         self._num_groups = num_groups
         self._clock = clock
         self._deadline = None if max_seconds is None else clock() + max_seconds
@@ -65,7 +66,7 @@ class Coordinator:
         self._idle: set[int] = set()
         self._orders: dict[int, Order] = {}  # out, by group
         self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
-        self._best: tuple[float, int] | None = None  # (minimised FoM, member id)
+        self._front = Front()
         self._holders: dict[int, list[int]] = {}  # groups with the state in memory, by member
         self._durable: set[int] = set()
         self._to_drop: dict[int, list[int]] = defaultdict(list)  # by group, told with its next order
@@ -89,6 +90,8 @@ class Coordinator:
                 evaluation = Evaluation.from_json(record["evaluation"])
                 untold.append(self._take(asked.pop(evaluation.member_id), evaluation))
             elif record["event"] == "test":
+                while untold:
+                    self.search.tell(untold.popleft())
                 self._tested = self.search.done  # a run that had hit its time limit may still find a better one
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
                 self._forget(self._wanted(asked.values(), untold), keep_files=True)
@@ -131,7 +134,10 @@ class Coordinator:
                 self._stopped.add(group)
                 if len(self._stopped) == self._num_groups:
                     status = "complete" if self.search.done else "max_seconds"
-                    self._journal.record("end", status=status if self._best else "failed", ledger=ledger)
+                    front = list(self._front.ids)
+                    if self._num_told and not front:
+                        status = "failed"
+                    self._journal.record("end", status=status, front=front, ledger=ledger)
                     self._journal.flush()
                     self.finished = True
 
@@ -155,7 +161,8 @@ class Coordinator:
 
     @property
     def best(self) -> Member | None:
-        return self._known[self._best[1]][0] if self._best else None
+        """The best by the first objective; between equals, by the next."""
+        return self._known[self._front.ids[0]][0] if self._front.ids else None
 
     # What comes next
 
@@ -176,10 +183,12 @@ class Coordinator:
         best = self.best
         if best is not None and not self._tested:
             return self._begin(Task.TEST, best, (best.id,))
-        if best is not None and self._has_state(best.id) and best.id not in self._durable:
-            if self._holders.get(best.id):
-                return None  # its file is being written; groups stop only when that is done
-            return self._begin(Task.RETRAIN, best, best.weights_parents)
+        for member_id in self._front.ids:
+            if self._has_state(member_id) and member_id not in self._durable:
+                if self._holders.get(member_id):
+                    return None  # its file is being written; groups stop only when that is done
+                member = self._known[member_id][0]
+                return self._begin(Task.RETRAIN, member, member.weights_parents)
         return Order(Task.STOP)
 
     def _ask(self) -> None:
@@ -219,11 +228,11 @@ class Coordinator:
 
     def _take(self, member: Member, evaluation: Evaluation) -> Evaluation:
         """Takes in what is known of a member now; gives what the search is to be told."""
-        minimised = evaluation.minimised(self._mode)
+        minimised = evaluation.minimised(self._modes)
         self._num_told += 1
         self._known[member.id] = (member, evaluation)
-        if evaluation.ok and (self._best is None or (minimised.fom, member.id) < self._best):
-            self._best = (minimised.fom, member.id)
+        if minimised.ok:
+            self._front.add(member.id, minimised.values)
         return minimised
 
     def _has_state(self, member_id: int) -> bool:
@@ -232,8 +241,7 @@ class Coordinator:
     def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[Evaluation] = ()) -> set[int]:
         """Members whose state somebody may still begin with."""
         wanted = self.search.needed() | {evaluation.member_id for evaluation in untold}
-        if self._best:
-            wanted.add(self._best[1])
+        wanted.update(self._front.ids[:1])  # the test split is read for the best
         for member in (*asked, *self._queue):
             wanted.update(member.weights_parents)
         for order in self._orders.values():
@@ -245,7 +253,9 @@ class Coordinator:
 
     def _forget(self, wanted: set[int], keep_files: bool = False) -> None:
         """Lets go of what nobody wants. A parent's file goes only when its children's are durable."""
-        kept, rest = set(wanted), list(wanted)
+        front = set(self._front.ids)
+        kept = wanted | front
+        rest = list(kept)
         while rest:
             member_id = rest.pop()
             if member_id in self._durable or not self._has_state(member_id):
@@ -254,7 +264,9 @@ class Coordinator:
             kept |= parents
             rest += parents
         self._known = {member_id: self._known[member_id] for member_id in kept}
-        for member_id in [i for i in self._holders if i not in wanted]:
+        # Nobody begins with the rest of the front: to have it on disk is enough.
+        in_memory = wanted | (front - self._durable)
+        for member_id in [i for i in self._holders if i not in in_memory]:
             for group in self._holders.pop(member_id):
                 self._to_drop[group].append(member_id)
         if not keep_files:
@@ -264,13 +276,13 @@ class Coordinator:
 
     def _check_repeated(self, evaluation: Evaluation) -> None:
         _, journalled = self._known[evaluation.member_id]
-        same = evaluation.fom == journalled.fom and evaluation.checksum == journalled.checksum
+        same = evaluation.values == journalled.values and evaluation.checksum == journalled.checksum
         if not same and evaluation.ranks == journalled.ranks:
             raise SettingError(
                 f"member {evaluation.member_id}, trained again because its state was lost, gave "
-                f"{evaluation.fom!r} (state {evaluation.checksum}) where the journal says {journalled.fom!r} "
-                f"(state {journalled.checksum}); the machine, the packages or the data have changed since: go on where "
-                "the run was begun, or begin a new one"
+                f"{list(evaluation.values)} (state {evaluation.checksum}) where the journal says "
+                f"{list(journalled.values)} (state {journalled.checksum}); the machine, the packages or the data have "
+                "changed since: go on where the run was begun, or begin a new one"
             )
         if not evaluation.ok:
             raise SettingError(

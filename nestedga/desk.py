@@ -89,13 +89,13 @@ class Desk:
             if folder.state(best.id).exists():
                 shutil.copyfile(folder.state(best.id), folder.best / "state.safetensors")
         show(closing(history, folder))
-        if best is None:
+        if history.status == "failed":
             print(
                 "nestedga: no member succeeded; the first trace-back stands above, all in logs/",
                 file=sys.stderr,
                 flush=True,
             )
-        return 0 if best is not None else 1
+        return int(history.status == "failed")
 
     def _search(self) -> Search | DistantSearch:
         plan = self._plan
@@ -134,7 +134,7 @@ class Desk:
             "folder": str(self._folder.path),
             "command": sys.argv[1:],
             "search": settings["search"]["_target_"].rpartition(".")[2],
-            "population_size": settings["search"].get("population_size", plan.layout.num_groups),
+            "population_size": getattr(plan.search, "population_size", plan.layout.num_groups),
             "num_evaluations": plan.search.num_evaluations,
             "objective": settings["objective"],
             "unit": plan.unit,

@@ -62,10 +62,10 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
     for name in objectives.names:
         if name not in evaluator.metrics:
             raise SettingError(f"objective.name={name!r} is not reported; reported: {', '.join(evaluator.metrics)}")
-    space = Space.from_config(settings["space"])
-    configuration.check_genes(space, evaluator.sections)
     search = make_search(settings)
-    if len(objectives) > 1 and not search.multi_objective:
+    space = getattr(search, "space", Space.from_config(settings["space"]))  # a replay's is that of its schedule
+    configuration.check_genes(space, evaluator.sections)
+    if len(objectives) > 1 and not getattr(search, "multi_objective", False):
         kind = settings["search"]["_target_"].rpartition(".")[2]
         raise SettingError(
             f"search: {kind} cannot weigh {len(objectives)} objectives ({', '.join(objectives.names)}) against each "

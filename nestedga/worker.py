@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,7 +94,7 @@ class Worker:
         place: where this rank stands.
         configure: a genotype's settings: the base configuration with the genotype applied.
         seed: of the draws that combine two states.
-        objective: name of the metric that is the FoM.
+        objectives: names of the metrics that are searched for, the FoM first.
         state_path: the file of a member's state.
         log_path: where this rank writes trace-backs of failed members.
         world_rank: for messages.
@@ -109,7 +109,7 @@ class Worker:
         configure: Callable[[Genotype], Settings],
         *,
         seed: int,
-        objective: str,
+        objectives: tuple[str, ...],
         state_path: Callable[[int], Path],
         log_path: Path,
         world_rank: int,
@@ -120,7 +120,7 @@ class Worker:
         self._place = place
         self._configure = configure
         self._seed = seed
-        self._objective = objective
+        self._objectives = objectives
         self._state_path = state_path
         self._log_path = log_path
         self._world_rank = world_rank
@@ -198,14 +198,13 @@ class Worker:
         if message:
             self._evaluator.restart()
         metrics = result.metrics if result and not message else {}
-        fom = metrics.get(self._objective, math.nan)
-        if not message and self._objective not in metrics:
-            message = f"objective.name={self._objective} was not reported; reported: {', '.join(metrics)}"
+        values = tuple(metrics.get(name, math.nan) for name in self._objectives)
+        message = message or self._complaint(metrics)
         status = Status.FAILED if message else Status.OK
-        state = result.state if result and status is Status.OK and math.isfinite(fom) else None
+        state = result.state if result and status is Status.OK else None
         evaluation = Evaluation(
             member_id=member.id,
-            fom=fom,
+            fom=values[0],
             status=status,
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
             seconds=time.monotonic() - began,
@@ -214,8 +213,18 @@ class Worker:
             checksum=state.checksum if state is not None else None,
             message=message,
             log=log,
+            objectives=values if len(values) > 1 else (),
         )
         return evaluation, state
+
+    def _complaint(self, metrics: Mapping[str, float]) -> str:
+        """What is wrong with the objectives among a member's metrics; "" where nothing is."""
+        for name in self._objectives:
+            if name not in metrics:
+                return f"objective.name={name} was not reported; reported: {', '.join(metrics) or 'nothing'}"
+            if not math.isfinite(metrics[name]):
+                return f"the objective {name} is {metrics[name]}"
+        return ""
 
     def _combine(self, member: Member, parents: tuple[State, ...]) -> State | None:
         """The state that the member begins with; None: fresh."""

@@ -52,3 +52,33 @@ def hangs(x, weights, budget, member_id):
     if member_id == 2:
         time.sleep(3600)
     return lineage(x, weights, budget, member_id)
+
+
+def two(x, weights, budget, member_id):
+    """Two metrics that pull apart, "a" to 0.3 and "b" to 0.6, and depend on ancestry."""
+    a, weights = lineage(x, weights, budget, member_id)
+    return {"a": a, "b": -((x - 0.6) ** 2)}, weights
+
+
+def slow_two(x, weights, budget, member_id):
+    time.sleep(0.05)
+    return two(x, weights, budget, member_id)
+
+
+def two_or_one(x, weights, budget, member_id):
+    """Some members do not report "b", of others it is no number."""
+    metrics, weights = two(x, weights, budget, member_id)
+    if member_id % 4 == 1:
+        del metrics["b"]
+    if member_id % 4 == 2:
+        metrics["b"] = float("inf")
+    return metrics, weights
+
+
+def two_kinds(kind, x, y, weights, budget, member_id):
+    """Only the kind "deep" looks at y; for the other, y must be as configured."""
+    fom, weights = lineage(x, weights, budget, member_id)
+    if kind == "flat":
+        assert y == 0.25, f"y={y} though it is not active"
+        return fom + 0.5, weights
+    return fom + (y - 0.7) ** 2, weights

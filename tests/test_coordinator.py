@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from nestedga.journal import Journal
 from nestedga.member import Evaluation, Status
 from nestedga.messages import Durable, Evaluated, Holding, Ready, Stopped, Task
 from nestedga.search.genetic import Genetic
-from nestedga.search.pbt import PBT
+from nestedga.search.pbt import PBT, AsynchronousPBT
+from nestedga.search.rungs import SuccessiveHalving
+from nestedga.search.sampling import Sampling
 from nestedga.space import Space
 
 SPACE = Space((FloatGene("x", 0.0, 1.0),))
@@ -44,8 +47,9 @@ def trained(member, parents):
 class Groups:
     """Plays all groups of a job; each evaluation, and each write to disk, comes when the dice say so."""
 
-    def __init__(self, coordinator, files, num_groups, rng, fails=frozenset()):
+    def __init__(self, coordinator, files, num_groups, rng, fails=frozenset(), num_objectives=1):
         self.coordinator, self.files, self.rng, self.fails = coordinator, files, rng, fails
+        self.num_objectives = num_objectives
         self.memory = [{} for _ in range(num_groups)]
         self.orders = {}
         self.unwritten = []
@@ -98,7 +102,10 @@ class Groups:
             state = trained(member, parents)
             self.memory[group][member.id] = state
             self.unwritten.append((group, member.id))
-            self.coordinator.receive(Evaluated(group, Evaluation(member.id, fom_of(member, parents), checksum=state)))
+            values = (fom_of(member, parents), -((member.genotype["x"] - 0.8) ** 2))[: self.num_objectives]
+            objectives = values if len(values) > 1 else ()
+            evaluation = Evaluation(member.id, values[0], checksum=state, objectives=objectives)
+            self.coordinator.receive(Evaluated(group, evaluation))
 
 
 def fom_of(member, parents):
@@ -109,14 +116,14 @@ def search(kind=PBT, **more):
     return kind(SPACE, seed=3, population_size=6, generations=6, budget=1, **more)
 
 
-def run(path, make=search, num_groups=3, seed=0, deaths=0, fails=frozenset(), mode="min"):
+def run(path, make=search, num_groups=3, seed=0, deaths=0, fails=frozenset(), modes=("min",)):
     """A whole run, killed and resumed at random moments; gives its journal's members and evaluations."""
     rng = np.random.default_rng(seed)
     files, book = Files(), path / "journal.jsonl"
     while True:
-        coordinator = Coordinator(make(), Journal(book), files, mode=mode, num_groups=num_groups)
+        coordinator = Coordinator(make(), Journal(book), files, modes=modes, num_groups=num_groups)
         coordinator.replay(journal.read(book))
-        groups = Groups(coordinator, files, num_groups, rng, fails)
+        groups = Groups(coordinator, files, num_groups, rng, fails, len(modes))
         life = rng.integers(1, 30) if deaths else math.inf
         while not coordinator.finished and life > 0:
             groups.step()
@@ -161,6 +168,40 @@ def test_killed_and_resumed_it_ends_as_if_never_interrupted(tmp_path, kind, seed
     assert len(files.content) <= 2  # the best, and a parent whose child came last
 
 
+def front_of(book, signs):
+    """From the journal by brute force: who is dominated by nobody, by objectives; of equal ones the lowest id."""
+    told = [Evaluation.from_json(r["evaluation"]) for r in journal.read(book) if r["event"] == "tell"]
+    values = {e.member_id: tuple(s * v for s, v in zip(signs, e.values, strict=True)) for e in told if e.ok}
+    front = [
+        i
+        for i, a in values.items()
+        if not any((np.array(b) <= a).all() and (a != b or j < i) for j, b in values.items() if j != i)
+    ]
+    return sorted(front, key=values.__getitem__)
+
+
+@pytest.mark.parametrize("kind", [PBT, Genetic])
+@pytest.mark.parametrize("seed", range(6))
+def test_states_of_the_whole_front_are_kept_also_when_killed_and_resumed(tmp_path, kind, seed):
+    two = {"modes": ("min", "max"), "fails": frozenset({2, 9, 17})}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole, files, groups = run(tmp_path / "a", lambda: search(kind), **two)
+    front = front_of(tmp_path / "a" / "journal.jsonl", (1, -1))
+    assert len(front) > 2 and set(files.content) >= set(front)
+    records = list(journal.read(tmp_path / "a" / "journal.jsonl"))
+    assert records[-1]["front"] == front
+    tests = [record["member_id"] for record in records if record["event"] == "test"]
+    assert tests == front[:1], "the test split is read for the best by the first objective"
+    assert not any(record.get("task") == "retrain" for record in records), "a state was dropped before it was written"
+    in_memory = {member_id for memory in groups.memory for member_id in memory}
+    assert not in_memory & set(front[1:]), "what is on disk and begun with by nobody needs no memory"
+    pieces, files, _ = run(tmp_path / "b", lambda: search(kind), seed=seed, deaths=10, **two)
+    assert whole == pieces
+    assert set(files.content) >= set(front) and all(files.content[i] is not None for i in front)
+    assert len(files.content) <= len(front) + 1  # a parent whose child came last
+
+
 def test_memory_holds_only_what_may_still_be_wanted(tmp_path):
     _, _, groups = run(tmp_path, num_groups=2)
     assert sum(len(memory) for memory in groups.memory) <= 14  # two generations and the best
@@ -174,7 +215,7 @@ def test_a_child_goes_where_its_parent_is(tmp_path):
 def test_best_follows_the_mode(tmp_path):
     for mode in ("min", "max"):
         (tmp_path / mode).mkdir()
-        run(tmp_path / mode, mode=mode)
+        run(tmp_path / mode, modes=(mode,))
         records = list(journal.read(tmp_path / mode / "journal.jsonl"))
         foms = {r["evaluation"]["member_id"]: r["evaluation"]["fom"] for r in records if r["event"] == "tell"}
         tested = next(record["member_id"] for record in records if record["event"] == "test")
@@ -183,7 +224,7 @@ def test_best_follows_the_mode(tmp_path):
 
 def test_nothing_leaves_before_it_is_journalled(tmp_path):
     book = tmp_path / "journal.jsonl"
-    coordinator = Coordinator(search(), Journal(book), Files(), mode="min", num_groups=2)
+    coordinator = Coordinator(search(), Journal(book), Files(), modes=("min",), num_groups=2)
     coordinator.receive(Ready(0))
     orders = coordinator.decide()
     written = [record["member"]["id"] for record in journal.read(book) if record["event"] == "ask"]
@@ -196,7 +237,7 @@ def test_after_the_time_limit_nothing_is_handed_out(tmp_path):
         search(),
         Journal(tmp_path / "j"),
         Files(),
-        mode="min",
+        modes=("min",),
         num_groups=1,
         max_seconds=5.0,
         clock=lambda: now[0],
@@ -211,15 +252,79 @@ def test_after_the_time_limit_nothing_is_handed_out(tmp_path):
     assert sum(record["event"] == "tell" for record in records) == 1
 
 
+ASHA = partial(SuccessiveHalving, wrapped=partial(Genetic, population_size=6, generations=6), rungs=[1, 2, 4])
+LIMITED = {
+    "pbt": (search, 36),
+    "genetic": (lambda: search(Genetic), 36),
+    "asynchronous": (lambda: search(AsynchronousPBT), 36),
+    "sampling": (lambda: Sampling(SPACE, seed=3, budget=1, evaluations=30), 30),
+    "rungs": (lambda: ASHA(SPACE, seed=3, budget=1), None),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+@pytest.mark.parametrize("num_groups", [1, 4])
+def test_a_chain_of_jobs_with_time_limits_makes_a_whole_run(tmp_path, name, num_groups):
+    make, num_evaluations = LIMITED[name]
+    rng = np.random.default_rng(0)
+    files, book = Files(), tmp_path / "journal.jsonl"
+    statuses = []
+    while "complete" not in statuses:
+        now, limit = [0], int(rng.integers(1, 12))
+        coordinator = Coordinator(
+            make(),
+            Journal(book),
+            files,
+            modes=("min",),
+            num_groups=num_groups,
+            max_seconds=limit,
+            clock=lambda now=now: now[0],
+        )
+        coordinator.replay(journal.read(book))
+        groups = Groups(coordinator, files, num_groups, rng)
+        while not coordinator.finished:
+            now[0] += 1  # one thing happens in a second
+            out = {order.member.id for order in groups.orders.values() if order.task is Task.TRAIN}
+            groups.step()
+            later = {order.member.id for order in groups.orders.values() if order.task is Task.TRAIN}
+            assert later <= out or now[0] <= limit, "a member was handed out after the limit"
+        records = list(journal.read(book))
+        statuses.append(records[-1]["status"])
+        foms = {r["evaluation"]["member_id"]: r["evaluation"]["fom"] for r in records if r["event"] == "tell"}
+        best = min(foms, key=lambda member_id: (foms[member_id], member_id))
+        assert [r["member_id"] for r in records if r["event"] == "test"][-1] == best and best in files.content
+    assert len(statuses) > 2 and set(statuses[:-1]) == {"max_seconds"}
+    assert len(foms) == num_evaluations or num_evaluations is None
+    if name in ("pbt", "genetic"):
+        (tmp_path / "whole").mkdir()
+        whole, *_ = run(tmp_path / "whole", make)
+        assert json.loads(outcome(book))[:2] == json.loads(whole)[:2]
+
+
+def test_a_limit_before_the_first_order_is_no_failure(tmp_path):
+    coordinator = Coordinator(
+        search(),
+        Journal(tmp_path / "j"),
+        Files(),
+        modes=("min",),
+        num_groups=1,
+        max_seconds=1.0,
+        clock=iter((0.0, 2.0, 3.0)).__next__,
+    )
+    groups = Groups(coordinator, Files(), 1, np.random.default_rng(0))
+    groups.step()
+    assert coordinator.finished and list(journal.read(tmp_path / "j"))[-1]["status"] == "max_seconds"
+
+
 def test_an_interval_trained_again_must_give_the_same(tmp_path):
     book, files = tmp_path / "journal.jsonl", Files()
-    first = Coordinator(search(), Journal(book), files, mode="min", num_groups=1)
+    first = Coordinator(search(), Journal(book), files, modes=("min",), num_groups=1)
     groups = Groups(first, files, 1, np.random.default_rng(0))
     for _ in range(8):
         groups.finish(0, groups.orders.pop(0))
         groups.take_orders()
     files.content.clear()  # everything on disk is lost
-    second = Coordinator(search(), Journal(book), files, mode="min", num_groups=1)
+    second = Coordinator(search(), Journal(book), files, modes=("min",), num_groups=1)
     second.replay(journal.read(book))
     second.receive(Ready(0))
     ((_, order),) = second.decide()

@@ -23,5 +23,20 @@ def test_a_fom_that_is_no_number_is_a_failure(fom):
 
 
 def test_minimised_applies_the_mode():
-    assert Evaluation(1, 0.9).minimised("max").fom == -0.9
-    assert Evaluation(1, 0.9).minimised("min").fom == 0.9
+    assert Evaluation(1, 0.9).minimised(("max",)).fom == -0.9
+    assert Evaluation(1, 0.9).minimised(("min",)).fom == 0.9
+    several = Evaluation(1, 0.9, objectives=(0.9, 3.0)).minimised(("max", "min"))
+    assert several.fom == -0.9 and several.values == (-0.9, 3.0)
+
+
+def test_several_objectives_survive_json_and_older_records_have_none():
+    evaluation = Evaluation(1, 0.5, objectives=(0.5, 7.0))
+    record = json.loads(json.dumps(evaluation.to_json()))
+    assert Evaluation.from_json(record) == evaluation
+    del record["objectives"]
+    assert Evaluation.from_json(record).values == (0.5,)
+
+
+def test_one_objective_that_is_no_number_is_a_failure():
+    evaluation = Evaluation(1, 0.5, objectives=(0.5, math.nan))
+    assert not evaluation.ok and evaluation.objectives == () and math.isnan(evaluation.fom)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
+from nestedga.errors import SettingError
 from nestedga.evaluators.base import Result
 from nestedga.member import Member
 from nestedga.place import Place, Settings
@@ -19,17 +20,23 @@ class FunctionEvaluator:
     """Calls the ``function`` section: its ``_target_`` with its other keys (the genes) as arguments.
 
     The function gets also ``weights`` (the parent's arrays by name, or None), ``budget`` and ``member_id``. It gives
-    the FoM, or the FoM and the arrays that a child may inherit. Every rank of the group calls it; the first one's
-    answer counts.
+    the FoM, or its metrics by name, or either and the arrays that a child may inherit. Every rank of the group calls
+    it; the first one's answer counts.
 
     Args:
         build: calls a ``_target_`` section.
+        metrics: names of what it gives; a number alone is the first.
+
+    Raises:
+        SettingError: no name is given.
     """
 
-    metrics = ("fom",)
     sections = ("function",)
 
-    def __init__(self, *, build: Callable[..., Any], **_: Any) -> None:
+    def __init__(self, *, build: Callable[..., Any], metrics: Sequence[str] = ("fom",), **_: Any) -> None:
+        if isinstance(metrics, str) or not metrics:
+            raise SettingError(f"evaluator.metrics={metrics!r} must be a list of one name or more, as in [fom]")
+        self.metrics = tuple(metrics)
         self._build = build
         self._place: Place
 
@@ -40,8 +47,10 @@ class FunctionEvaluator:
         weights: Weights | None = parent.arrays() if parent else None
         with self._place.ledger.during("train"):
             answer = self._build(settings["function"], weights=weights, budget=member.budget, member_id=member.id)
-        fom, weights = answer if isinstance(answer, tuple) else (answer, None)
-        return Result({"fom": float(fom)}, State.from_arrays(weights) if weights is not None else None)
+        given, weights = answer if isinstance(answer, tuple) else (answer, None)
+        metrics = given if isinstance(given, Mapping) else {self.metrics[0]: given}
+        state = State.from_arrays(weights) if weights is not None else None
+        return Result({name: float(value) for name, value in metrics.items()}, state)
 
     def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:
         return {}  # a function has no second opinion

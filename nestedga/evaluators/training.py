@@ -21,7 +21,7 @@ class TrainingEvaluator:
         unit: of a member's budget, ``epochs`` or ``steps``.
     """
 
-    metrics = METRICS
+    metrics = (*METRICS, "parameters")
     sections = ("data", "model", "optimizer")
 
     def __init__(self, *, build: Callable[..., Any], seed: int, unit: str) -> None:
@@ -37,7 +37,8 @@ class TrainingEvaluator:
         with self._place.ledger.during("train"):
             state = self._trainer.train(member, settings, parent)
         with self._place.ledger.during("evaluate"):
-            return Result(self._trainer.measure("fitness"), state)
+            metrics = self._trainer.measure("fitness")
+        return Result({**metrics, "parameters": float(self._trainer.num_parameters)}, state)
 
     def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:
         assert state is not None, "a trained member has a state"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nestedga.front import Front
 from nestedga.journal import Record
 from nestedga.member import Evaluation, Member
+from nestedga.objectives import Objectives
 
 
 @dataclass(slots=True)
@@ -18,10 +21,11 @@ class History:
     """
 
     header: Record = field(default_factory=dict)
+    objectives: Objectives = field(init=False)  # known with the header
     members: dict[int, Member] = field(default_factory=dict)
     evaluations: dict[int, Evaluation] = field(default_factory=dict)
     running: dict[int, tuple[int, str, float]] = field(default_factory=dict)  # group: (member id, task, since)
-    best_id: int | None = None
+    front: Front = field(default_factory=Front)  # of minimised objectives
     row: list[int] = field(default_factory=list)  # member ids of the batch that is coming in
     num_rows: int = 0
     counts: dict[str, int] = field(default_factory=dict)  # evaluations by status
@@ -40,6 +44,7 @@ class History:
             self.seconds_before += self.now - self.began
             self.told_before = len(self.evaluations)
             self.header, self.began, self.status = record, record["time"], "running"
+            self.objectives = Objectives.from_config(record["objective"])
             self.running.clear()
         self.now = record["time"]
         if event == "ask":
@@ -63,10 +68,8 @@ class History:
         self.evaluations[evaluation.member_id] = evaluation
         self.counts[evaluation.status.value] = self.counts.get(evaluation.status.value, 0) + 1
         self._charge(evaluation.ledger)
-        if evaluation.ok and (
-            self.best_id is None or self._key(evaluation) < self._key(self.evaluations[self.best_id])
-        ):
-            self.best_id = evaluation.member_id
+        if evaluation.ok:
+            self.front.add(evaluation.member_id, evaluation.minimised(self.objectives.modes).values)
         self.row.append(evaluation.member_id)
         if len(self.row) < self.population_size:
             return None
@@ -74,16 +77,27 @@ class History:
         self.num_rows += 1
         return row
 
-    def _key(self, evaluation: Evaluation) -> tuple[float, int]:
-        return evaluation.minimised(self.mode).fom, evaluation.member_id
+    def _signed(self, minimised: Sequence[float]) -> tuple[float, ...]:
+        return tuple(-v if mode == "max" else v for v, mode in zip(minimised, self.objectives.modes, strict=True))
 
     def _charge(self, ledger: dict[str, float]) -> None:
         for activity, seconds in ledger.items():
             self.ledger[activity] = self.ledger.get(activity, 0.0) + seconds
 
     @property
-    def mode(self) -> str:
-        return str(self.header["objective"]["mode"])
+    def best_id(self) -> int | None:
+        """The best member by the first objective; between equals, by the next."""
+        return self.front.ids[0] if self.front.ids else None
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """The front's reference point, in the user's sign."""
+        return self._signed(self.front.reference.tolist())
+
+    @property
+    def best_values(self) -> tuple[float, ...]:
+        """The best value of each objective so far, in the user's sign; each is some member's of the front."""
+        return self._signed(self.front.points.min(axis=0).tolist())
 
     @property
     def population_size(self) -> int:
@@ -104,10 +118,12 @@ class History:
             return None
         return (now - self.began) / told * (self.num_evaluations - len(self.evaluations))
 
-    def spread(self, row: list[int]) -> tuple[float, float, float] | None:
-        """Best, median and worst FoM of a row, in the user's sign; None where all failed."""
-        foms = sorted((e.fom for e in map(self.evaluations.__getitem__, row) if e.ok), reverse=self.mode == "max")
-        return (foms[0], statistics.median(foms), foms[-1]) if foms else None
+    def spread(self, row: list[int], objective: int = 0) -> tuple[float, float, float] | None:
+        """Best, median and worst of a row by one objective, in the user's sign; None where all failed."""
+        evaluations = map(self.evaluations.__getitem__, row)
+        reverse = self.objectives.modes[objective] == "max"
+        values = sorted((e.values[objective] for e in evaluations if e.ok), reverse=reverse)
+        return (values[0], statistics.median(values), values[-1]) if values else None
 
     def lineage(self, member_id: int) -> list[Member]:
         """The members through whose training the weights of this one came, oldest first."""

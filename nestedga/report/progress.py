@@ -39,12 +39,14 @@ class Lines:
                 print(evaluation.log.rstrip(), flush=True)
         if row is not None:
             spread = history.spread(row)
-            name = history.header["objective"]["name"]
+            name = history.objectives.names[0]
             foms = (
                 "all failed"
                 if spread is None
                 else f"{name} best {spread[0]:.4f}, median {spread[1]:.4f}, worst {spread[2]:.4f}"
             )
+            if len(history.objectives) > 1:
+                foms += f"; {_front(history)}"
             self._print(f"{_generation(history)}: {foms}; {_clock(history.seconds)}{_eta(history, history.now)}")
 
     def close(self) -> None:
@@ -80,7 +82,7 @@ def render(history: History, now: float) -> RenderableType:
     """The display of a run at a moment."""
     if not history.header:
         return Text("the journal is empty so far")
-    name = history.header["objective"]["name"]
+    name = history.objectives.names[0]
     bars = Table.grid(padding=(0, 1))
     told, total = len(history.evaluations), history.num_evaluations
     if total:
@@ -107,6 +109,8 @@ def render(history: History, now: float) -> RenderableType:
     best = "no member so far"
     if history.best_id is not None:
         best = f"best {name} {history.evaluations[history.best_id].fom:.4f}, member {history.best_id}"
+        if len(history.objectives) > 1:
+            best += f"; {_front(history)}"
     failed = sum(count for status, count in history.counts.items() if status != "ok")
     return Group(Text(title, style="bold"), bars, Text(best + (f"; {failed} failed" if failed else "")), groups)
 
@@ -115,6 +119,10 @@ def _generation(history: History) -> str:
     total = history.num_evaluations
     of = f"/{total // history.population_size}" if total else ""
     return f"generation {history.num_rows}{of}"
+
+
+def _front(history: History) -> str:
+    return f"front of {len(history.front.ids)}, hypervolume {history.front.hypervolume():.4g}"
 
 
 def _clock(seconds: float) -> str:

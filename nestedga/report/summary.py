@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,8 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from nestedga.comm.launcher import launched_rank
+from nestedga.member import Member
 from nestedga.report.history import History
 from nestedga.run_folder import RunFolder
+
+MOST_SHOWN = 20  # members of the front, on the screen; summary.json has them all
 
 
 def summarise(history: History) -> dict[str, Any]:
@@ -30,11 +34,14 @@ def summarise(history: History) -> dict[str, Any]:
             "test": history.test["metrics"] if history.test else None,
             "lineage": [ancestor.id for ancestor in history.lineage(member.id)],
         }
+    several = len(history.objectives) > 1
     return {
         "status": history.status,
         "experiment": history.header["experiment"],
         "objective": history.header["objective"],
         "best": best,
+        "pareto_front": [_of_front(history, member_id) for member_id in history.front.ids] if several else None,
+        "hypervolume": _hypervolume(history) if several and history.front.ids else None,
         "evaluations": history.counts,
         "seconds": history.seconds,
         "ledger": history.ledger,
@@ -43,25 +50,63 @@ def summarise(history: History) -> dict[str, Any]:
     }
 
 
+def _of_front(history: History, member_id: int) -> dict[str, Any]:
+    member = history.members[member_id]
+    return {
+        "member_id": member.id,
+        "slot": member.slot,
+        "generation": member.generation,
+        "genotype": member.genotype,
+        "objectives": _objectives(history, member_id),
+    }
+
+
+def _objectives(history: History, member_id: int) -> dict[str, float]:
+    return dict(zip(history.objectives.names, history.evaluations[member_id].values, strict=True))
+
+
+def _hypervolume(history: History) -> dict[str, Any]:
+    return {
+        "value": history.front.hypervolume(),
+        "reference": dict(zip(history.objectives.names, history.reference, strict=True)),
+        "rule": "the worst value of each objective among all members that succeeded",
+    }
+
+
 def schedule_table(history: History) -> Table:
     """The hyperparameters along the best member's lineage; an interval that changes nothing is left out."""
     assert history.best_id is not None
-    unit, name = history.header["unit"], history.header["objective"]["name"]
+    unit = history.header["unit"]
     line = history.lineage(history.best_id)
+    genes = _genes(line)
     table = Table(
         "member",
         f"from {unit[:-1]}",
-        *line[0].genotype,
-        name,
+        *genes,
+        *history.objectives.names,
         title="schedule of the best member",
         title_justify="left",
     )
     trained, before = 0, None
     for member in line:
         if member.genotype != before or member is line[-1]:
-            values = [_short(value) for value in member.genotype.values()]
-            table.add_row(str(member.id), str(trained), *values, _short(history.evaluations[member.id].fom))
+            values = [_short(member.genotype.get(path, "")) for path in genes]
+            values += [_short(value) for value in history.evaluations[member.id].values]
+            table.add_row(str(member.id), str(trained), *values)
         trained, before = trained + member.budget, member.genotype
+    return table
+
+
+def front_table(history: History) -> Table:
+    """The members that no other dominates, the best by the first objective on top."""
+    ids = history.front.ids
+    more = f"; the first {MOST_SHOWN} of {len(ids)}" if len(ids) > MOST_SHOWN else ""
+    genes = _genes(history.members[member_id] for member_id in ids)
+    table = Table("member", *history.objectives.names, *genes, title=f"Pareto front{more}", title_justify="left")
+    for member_id in ids[:MOST_SHOWN]:
+        genotype = history.members[member_id].genotype
+        objectives = [_short(value) for value in _objectives(history, member_id).values()]
+        table.add_row(str(member_id), *objectives, *(_short(genotype.get(path, "")) for path in genes))
     return table
 
 
@@ -80,12 +125,27 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
         facts.add_row("  fitness", _metrics(evaluation.metrics))
         facts.add_row("  test", _metrics(history.test["metrics"]) if history.test else "not read")
         parts.append(schedule_table(history))
+        if len(history.objectives) > 1:
+            reference = ", ".join(
+                f"{name} {_short(value)}"
+                for name, value in zip(history.objectives.names, history.reference, strict=True)
+            )
+            volume = _short(history.front.hypervolume())
+            facts.add_row("front", f"members {len(history.front.ids)}, hypervolume {volume} from {reference}")
+            parts.append(front_table(history))
     places = Table.grid(padding=(0, 2))
     if history.best_id is not None:
         places.add_row("best member", str(folder.best))
+        if len(history.objectives) > 1 and history.evaluations[history.best_id].checksum is not None:
+            places.add_row("Pareto front", f"{folder.states}, by member")
     places.add_row("summary", str(folder.summary))
     places.add_row("schedules", f"tensorboard --logdir {folder.tensorboard}")
     return Group(*parts, places)
+
+
+def _genes(members: Iterable[Member]) -> list[str]:
+    """All genes of some members; each may lack those that are not active in it."""
+    return list(dict.fromkeys(path for member in members for path in member.genotype))
 
 
 def show(renderable: RenderableType) -> None:
@@ -95,10 +155,13 @@ def show(renderable: RenderableType) -> None:
 
 
 def _metrics(metrics: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()) or "none"
+    shown = {name: f"{value:.4f}" if abs(value) < 1000 else _short(value) for name, value in metrics.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items()) or "none"
 
 
 def _short(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}" if math.isfinite(value) else "failed"
+        if not math.isfinite(value):
+            return "failed"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
     return str(value)

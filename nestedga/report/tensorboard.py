@@ -61,12 +61,15 @@ class TensorBoard:
 
     def _write_row(self, row: list[int], time: float) -> None:
         history = self._history
-        step = history.num_rows * history.members[row[0]].budget
-        spread = history.spread(row)
-        name = history.header["objective"]["name"]
-        scalars = dict(zip((f"{name}/best", f"{name}/median", f"{name}/worst"), spread, strict=True)) if spread else {}
-        if history.best_id is not None:
-            scalars[f"{name}/best_so_far"] = history.evaluations[history.best_id].fom
+        step = sum(self._trained.values()) // len(self._trained)  # the mean slot's; members differ in length
+        scalars: dict[str, float] = {}
+        for number, name in enumerate(history.objectives.names):
+            if spread := history.spread(row, number):
+                scalars |= zip((f"{name}/best", f"{name}/median", f"{name}/worst"), spread, strict=True)
+            if history.front.ids:
+                scalars[f"{name}/best_so_far"] = history.best_values[number]
+        if len(history.objectives) > 1:
+            scalars |= {"front/members": len(history.front.ids), "front/hypervolume": history.front.hypervolume()}
         spent = {activity: seconds - self._charged.get(activity, 0.0) for activity, seconds in history.ledger.items()}
         self._charged = dict(history.ledger)
         total = sum(spent.values()) or 1.0

@@ -153,6 +153,11 @@ class Trainer:
             raise Diverged(f"the {split} loss is {loss}")
         return {"accuracy": accuracy, "error": 1.0 - accuracy, "loss": loss}
 
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers of the model are trained."""
+        return sum(parameter.numel() for parameter in self._model.parameters() if parameter.requires_grad)
+
     def load(self, member: Member, settings: Settings, state: State) -> None:
         """Brings a trained state into the model, for measuring."""
         self.configure(settings, key(self._seed, INITIALISE, member.id), fresh=False)
