@@ -6,8 +6,9 @@ the setting keeps what the configuration says.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.genes import ConstantGene, Gene, gene_from_config, same
+from nestedga.genes import ConstantGene, FloatGene, Gene, gene_from_config, same
 from nestedga.member import GeneValue, Genotype
 
 Condition = tuple[tuple[str, tuple[GeneValue, ...]], ...]
@@ -45,13 +46,13 @@ class Space:
     def __post_init__(self) -> None:
         object.__setattr__(self, "genes", tuple(sorted(self.genes, key=lambda gene: gene.path)))
         object.__setattr__(self, "_by_path", {gene.path: gene for gene in self.genes})
+        in_order = {path: tuple(sorted(self.conditions[path], key=lambda c: c[0])) for path in sorted(self.conditions)}
+        object.__setattr__(self, "conditions", in_order)
+        if len(self._by_path) < len(self.genes):
+            twice = next(a.path for a, b in itertools.pairwise(self.genes) if a.path == b.path)
+            raise SettingError(f"space.{twice} is given twice; give each gene once")
         for path, condition in self.conditions.items():
-            for parent, values in condition:
-                if parent not in self._by_path:
-                    raise SettingError(f"space.{path}.when names {parent!r}, which is no gene of this space")
-                for value in values:
-                    if not self._by_path[parent].contains(value):
-                        raise SettingError(f"space.{path}.when: the gene {parent} never has the value {value!r}")
+            self._check_condition(path, condition)
         object.__setattr__(self, "_parents_first", self._sorted_by_conditions())
 
     def __iter__(self) -> Iterator[Gene]:
@@ -74,9 +75,10 @@ class Space:
 
     def is_active(self, path: str, genotype: Genotype) -> bool:
         """Whether a gene's condition holds for the other values of a genotype."""
-        return all(
+        condition = self.conditions.get(path)
+        return condition is None or all(
             parent in genotype and any(same(genotype[parent], value) for value in values)
-            for parent, values in self.conditions.get(path, ())
+            for parent, values in condition
         )
 
     def contains(self, genotype: Genotype) -> bool:
@@ -96,11 +98,15 @@ class Space:
 
         What a change of one gene may leave behind; breeding ends with this.
         """
-        complete: Genotype = {}
+        return self.made(lambda gene: genotype[gene.path] if gene.path in genotype else gene.sample(rng))
+
+    def made(self, value_of: Callable[[Gene], GeneValue]) -> Genotype:
+        """The genotype whose values are asked for one by one: of active genes only, and of a gene after its parents."""
+        genotype: Genotype = {}
         for gene in self._parents_first:
-            if self.is_active(gene.path, complete):
-                complete[gene.path] = genotype[gene.path] if gene.path in genotype else gene.sample(rng)
-        return self._in_order(complete)
+            if self.is_active(gene.path, genotype):
+                genotype[gene.path] = value_of(gene)
+        return {gene.path: genotype[gene.path] for gene in self.genes if gene.path in genotype}
 
     def to_unit(self, genotype: Genotype) -> NDArray[np.float64]:
         """The genotype as a point, shape (len(space),), each in [0, 1]; NaN for genes that are not active."""
@@ -111,11 +117,7 @@ class Space:
     def from_unit(self, point: Sequence[float] | NDArray[np.float64]) -> Genotype:
         """The genotype at a point, shape (len(space),); numbers for genes that turn out inactive are ignored."""
         at = dict(zip(self.paths, point, strict=True))
-        genotype: Genotype = {}
-        for gene in self._parents_first:
-            if self.is_active(gene.path, genotype):
-                genotype[gene.path] = gene.from_unit(min(max(float(at[gene.path]), 0.0), 1.0))
-        return self._in_order(genotype)
+        return self.made(lambda gene: gene.from_unit(min(max(float(at[gene.path]), 0.0), 1.0)))
 
     def subspace(self, paths: Collection[str]) -> Space:
         """The space of some of the genes; conditions must lie among them.
@@ -128,8 +130,26 @@ class Space:
             {path: condition for path, condition in self.conditions.items() if path in paths},
         )
 
-    def _in_order(self, genotype: Genotype) -> Genotype:
-        return {gene.path: genotype[gene.path] for gene in self.genes if gene.path in genotype}
+    def _check_condition(self, path: str, condition: Condition) -> None:
+        if path not in self._by_path:
+            raise SettingError(f"space.{path}.when: there is no gene {path} in this space")
+        for parent, values in condition:
+            gene = self._by_path.get(parent)
+            if gene is None:
+                raise SettingError(
+                    f"space.{path}.when names {parent!r}, which is no gene of this space; it has "
+                    f"{', '.join(self.paths)}"
+                )
+            if isinstance(gene, FloatGene):
+                raise SettingError(
+                    f"space.{path}.when: the gene {parent} is a real number, which hardly ever is exactly "
+                    f"{list(values)}; name an int, ordinal, categorical or bool gene"
+                )
+            if not values:
+                raise SettingError(f"space.{path}.when.{parent}=[] never holds; name one value or more")
+            for value in values:
+                if not gene.contains(value):
+                    raise SettingError(f"space.{path}.when: the gene {parent} never has the value {value!r}")
 
     def _sorted_by_conditions(self) -> tuple[Gene, ...]:
         needs = {gene.path: [parent for parent, _ in self.conditions.get(gene.path, ())] for gene in self.genes}
@@ -150,11 +170,12 @@ class Space:
         leaves = list(_leaves(config, ""))
         return cls(
             tuple(gene_from_config(path, {key: leaf[key] for key in leaf if key != "when"}) for path, leaf in leaves),
-            {path: _condition(path, leaf["when"]) for path, leaf in leaves if leaf.get("when") is not None},
+            {path: _condition(path, leaf["when"]) for path, leaf in leaves if "when" in leaf},
         )
 
 
-def _leaves(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _leaves(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each gene's path and keys; below a config group's gene, as ``model``, there may lie others: ``model.width``."""
     for key, child in node.items():
         at = f"{path}.{key}" if path else str(key)
         if child is None:
@@ -163,7 +184,11 @@ def _leaves(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[s
             raise SettingError(
                 f"space.{at}={child!r} is not a gene; give it a type, as in {{type: float, low: 0, high: 1}}"
             )
-        yield from [(at, child)] if isinstance(child.get("type"), str) else _leaves(child, at)
+        is_gene = isinstance(child.get("type"), str)
+        own = {k: v for k, v in child.items() if is_gene and (k == "when" or not isinstance(v, Mapping))}
+        if is_gene:
+            yield at, {k: v for k, v in own.items() if v is not None}
+        yield from _leaves({k: v for k, v in child.items() if k not in own}, at)
 
 
 def _condition(path: str, when: Any) -> Condition:
@@ -171,4 +196,13 @@ def _condition(path: str, when: Any) -> Condition:
         raise SettingError(
             f"space.{path}.when={when!r} must name another gene and its values, as in {{optimizer: adam}}"
         )
-    return tuple((str(other), tuple(v) if isinstance(v, list | tuple) else (v,)) for other, v in when.items())
+    return tuple(
+        (parent, tuple(values) if isinstance(values, list | tuple) else (values,)) for parent, values in _flat(when, "")
+    )
+
+
+def _flat(node: Mapping[str, Any], at: str) -> Iterator[tuple[str, Any]]:
+    """A condition's paths and values, written as ``{a.b: 1}`` or, as overrides of it are, ``{a: {b: 1}}``."""
+    for key, child in node.items():
+        path = f"{at}.{key}" if at else str(key)
+        yield from _flat(child, path) if isinstance(child, Mapping) else [(path, child)]

@@ -108,3 +108,150 @@ def test_a_gene_that_cannot_be_is_named(spec, message):
     with pytest.raises(SettingError, match=message) as caught:
         Space.from_config({"optimizer": {"lr": spec}})
     assert "space.optimizer.lr" in str(caught.value) and "\n" not in str(caught.value)
+
+
+# Conditions
+
+CHAIN = {
+    "optimizer": {
+        "type": "categorical",
+        "choices": ["sgd", "adamw"],
+        "momentum": {**GENES["linear"], "when": {"optimizer": "sgd"}},
+        "nesterov": {"type": "bool", "when": {"optimizer": ["sgd"]}},
+        "dampening": {**GENES["linear"], "when": {"optimizer.nesterov": False}},  # so never with adamw
+        "lr": GENES["log"],
+    },
+    "model": {
+        "depth": {"type": "ordinal", "choices": [8, 20, 32]},
+        "drop": {**GENES["linear"], "when": {"model": {"depth": [20, 32]}, "optimizer.nesterov": True}},
+        "blocks": {"type": "int", "low": 1, "high": 4},
+        "width": {**GENES["int_log"], "when": {"model.blocks": [2, 3]}},
+    },
+}
+
+
+def active_in(genotype):
+    """What CHAIN's conditions say, in plain Python."""
+    active = {"optimizer", "optimizer.lr", "model.depth", "model.blocks"}
+    if genotype["optimizer"] == "sgd":
+        active |= {"optimizer.momentum", "optimizer.nesterov"}
+        if not genotype["optimizer.nesterov"]:
+            active |= {"optimizer.dampening"}
+        elif genotype["model.depth"] in (20, 32):
+            active |= {"model.drop"}
+    if genotype["model.blocks"] in (2, 3):
+        active |= {"model.width"}
+    return active
+
+
+@given(seed=st.integers(0, 10_000))
+def test_conditions_hold_whatever_makes_a_genotype(seed):
+    space, rng = Space.from_config(CHAIN), np.random.default_rng(seed)
+    one, other = space.sample(rng), space.sample(rng)
+    mixed = {path: (one if rng.random() < 0.5 else other).get(path) for path in space.paths}
+    completed = space.completed(rng, {path: value for path, value in mixed.items() if value is not None})
+    at_a_point = space.from_unit(rng.random(len(space)))
+    for genotype in (one, other, completed, at_a_point):
+        assert set(genotype) == active_in(genotype)
+        assert list(genotype) == sorted(genotype)
+        assert space.contains(genotype)
+        assert space.completed(rng, genotype) == genotype
+        unit = space.to_unit(genotype)
+        assert [path for path, at in zip(space.paths, unit, strict=True) if not np.isnan(at)] == list(genotype)
+        again = space.from_unit(unit)
+        floats = {path for path, value in genotype.items() if isinstance(value, float)}
+        assert all(again[path] == pytest.approx(genotype[path], rel=1e-9, abs=1e-12) for path in floats)
+        assert {path: again[path] for path in again if path not in floats} == {
+            path: genotype[path] for path in genotype if path not in floats
+        }
+    kept = [path for path in completed if mixed[path] is not None]
+    assert all(completed[path] == mixed[path] for path in kept)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_a_genotype_that_breaks_a_condition_is_not_contained(seed):
+    space, rng = Space.from_config(CHAIN), np.random.default_rng(seed)
+    genotype = space.sample(rng)
+    path = space.paths[rng.integers(len(space))]
+    if path in genotype:
+        assert not space.contains({other: value for other, value in genotype.items() if other != path})
+    else:
+        assert not space.contains({**genotype, path: space[path].sample(rng)})
+    assert not space.contains({**genotype, "stranger": 1})
+
+
+def test_every_active_gene_is_sampled_as_if_alone():
+    space, rng = Space.from_config(CHAIN), np.random.default_rng(0)
+    genotypes = [space.sample(rng) for _ in range(4000)]
+    assert np.mean([genotype["optimizer"] == "sgd" for genotype in genotypes]) == pytest.approx(1 / 2, abs=0.03)
+    assert np.mean(["model.drop" in genotype for genotype in genotypes]) == pytest.approx(1 / 2 / 2 * 2 / 3, abs=0.03)
+    assert np.mean(["model.width" in genotype for genotype in genotypes]) == pytest.approx(1 / 2, abs=0.03)
+
+
+def test_the_order_of_the_file_changes_no_draw():
+    def reversed_all(node):
+        if not isinstance(node, dict):
+            return node
+        return {key: reversed_all(node[key]) for key in reversed(node)}
+
+    one, other = Space.from_config(CHAIN), Space.from_config(reversed_all(CHAIN))
+    assert one == other
+    for seed in range(20):
+        assert one.sample(np.random.default_rng(seed)) == other.sample(np.random.default_rng(seed))
+
+
+def test_true_is_not_1_in_a_condition():
+    spec = {"a": {"type": "categorical", "choices": [1, True]}, "b": {**GENES["linear"], "when": {"a": True}}}
+    space = Space.from_config(spec)
+    assert space.is_active("b", {"a": True}) and not space.is_active("b", {"a": 1})
+
+
+def test_a_constant_may_decide():
+    spec = {"a": {"type": "constant", "value": "x"}, "b": {"type": "bool", "when": {"a": "x"}}}
+    assert set(Space.from_config(spec).sample(np.random.default_rng(0))) == {"a", "b"}
+
+
+def test_a_subspace_keeps_its_conditions_or_is_refused():
+    space = Space.from_config(CHAIN)
+    part = space.subspace(("model.blocks", "model.width"))
+    assert part.conditions == {"model.width": (("model.blocks", (2, 3)),)}
+    with pytest.raises(SettingError, match=r"model.width.when names 'model.blocks', which is no gene of this space"):
+        space.subspace(("model.width", "optimizer.lr"))
+
+
+def test_genes_and_their_keys_can_be_taken_out():
+    space = Space.from_config({"optimizer": {"type": "bool", "lr": None, "x": {**GENES["linear"], "when": None}}})
+    assert space.paths == ("optimizer", "optimizer.x") and space.conditions == {}
+
+
+@pytest.mark.parametrize(
+    ("genes", "message"),
+    [
+        (
+            {"x": {"type": "bool", "when": {"y": True}}},
+            "space.x.when names 'y', which is no gene of this space; it has x",
+        ),
+        ({"x": {"type": "bool", "when": {"x": True}}}, "round in a ring: x -> x"),
+        (
+            {"x": {"type": "bool", "when": {"y": True}}, "y": {"type": "bool", "when": {"x": True}}},
+            "round in a ring: (x -> y -> x|y -> x -> y)",
+        ),
+        ({"x": GENES["int"], "y": {"type": "bool", "when": {"x": 7}}}, "the gene x never has the value 7"),
+        ({"x": GENES["bool"], "y": {"type": "bool", "when": {"x": 1}}}, "the gene x never has the value 1"),
+        ({"x": GENES["categorical"], "y": {"type": "bool", "when": {"x": ["a", "z"]}}}, "never has the value 'z'"),
+        ({"x": GENES["bool"], "y": {"type": "bool", "when": {"x": []}}}, "never holds"),
+        ({"x": GENES["linear"], "y": {"type": "bool", "when": {"x": 0.5}}}, "the gene x is a real number"),
+        ({"x": GENES["bool"], "y": {"type": "bool", "when": "x"}}, "space.y.when='x' must name another gene"),
+        ({"x": GENES["bool"], "y": {"type": "bool", "when": {}}}, r"space.y.when={} must name another gene"),
+        ({"a": {"x": GENES["bool"]}, "a.x": GENES["bool"]}, "space.a.x is given twice"),
+    ],
+)
+def test_a_condition_that_cannot_be_is_named(genes, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        Space.from_config(genes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_condition_of_a_gene_that_is_not_there_is_named():
+    with pytest.raises(SettingError, match="there is no gene y in this space"):
+        Space((FloatGene("x", 0.0, 1.0),), {"y": (("x", (0.5,)),)})
