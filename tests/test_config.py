@@ -52,6 +52,75 @@ def test_a_config_group_can_be_a_gene():
     assert settings["data"]["micro_batches"] == 2
 
 
+def test_conditions_can_be_typed_and_hang_on_a_config_group():
+    configuration = Configuration(
+        [
+            "data=synthetic",
+            "space=none",
+            "+space.model={type: categorical, choices: [resnet20, small_cnn]}",
+            "+space.model.width={type: int, low: 8, high: 32, when: {model: resnet20}}",
+            "+space.optimizer.momentum={type: float, low: 0, high: 0.9}",
+            "+space.optimizer.nesterov={type: bool}",
+            "+space.optimizer.nesterov.when.model=[resnet20]",
+            "+space.optimizer.lr={type: float, low: 0, high: 1, when: {optimizer.nesterov: true}}",
+        ]
+    )
+    space = Space.from_config(configuration.plain()["space"])
+    assert space.conditions == {
+        "model.width": (("model", ("resnet20",)),),
+        "optimizer.lr": (("optimizer.nesterov", (True,)),),
+        "optimizer.nesterov": (("model", ("resnet20",)),),
+    }
+    configuration.check_genes(space, ("data", "model", "optimizer"))
+    configure = configuration.with_genotype(space)
+    genotype = {"model": "small_cnn", "optimizer.momentum": 0.5}
+    assert space.contains(genotype)
+    settings = configure(genotype)
+    assert settings["model"] == Configuration(["model=small_cnn"]).plain()["model"]
+    assert settings["optimizer"]["lr"] == configuration.plain()["optimizer"]["lr"]  # not active: as configured
+    wide = {"model": "resnet20", "model.width": 9, "optimizer.momentum": 0.5, "optimizer.nesterov": False}
+    assert space.contains(wide) and configure(wide)["model"]["width"] == 9
+
+
+def test_a_gene_of_a_config_group_that_is_not_active_leaves_the_group_as_configured():
+    configuration = Configuration(["data=synthetic", "model=resnet32", "space=none"])
+    model = gene_from_config("model", {"type": "categorical", "choices": ["resnet20"]})
+    momentum = gene_from_config("optimizer.nesterov", {"type": "bool"})
+    space = Space((model, momentum), {"model": (("optimizer.nesterov", (True,)),)})
+    configuration.check_genes(space, ("data", "model", "optimizer"))
+    assert configuration.with_genotype(space)({"optimizer.nesterov": False})["model"]["depth"] == 32
+    assert configuration.with_genotype(space)({"optimizer.nesterov": True, "model": "resnet20"})["model"]["depth"] == 20
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({}, "with model=small_cnn there is no setting model.depth; .*space.model.depth.when.model="),
+        ({"model.depth": (("model", ("resnet20",)),)}, None),
+        ({"model.depth": (("optimizer.nesterov", (True,)),)}, "with model=small_cnn"),
+        (
+            {"model.depth": (("optimizer.nesterov", (True,)),), "optimizer.nesterov": (("model", ("resnet20",)),)},
+            None,
+        ),
+    ],
+    ids=["always", "when", "another", "chain"],
+)
+def test_a_gene_that_some_choice_of_its_group_lacks_is_named(conditions, message):
+    configuration = Configuration(["data=synthetic", "space=none"])  # the model is small_cnn unless chosen
+    genes = {
+        "model": {"type": "categorical", "choices": ["resnet20", "small_cnn"]},
+        "model.depth": {"type": "ordinal", "choices": [20, 32]},
+        "optimizer.nesterov": {"type": "bool"},
+    }
+    space = Space(tuple(gene_from_config(path, spec) for path, spec in genes.items()), conditions)
+    if message is None:
+        configuration.check_genes(space, ("data", "model", "optimizer"))
+    else:
+        with pytest.raises(SettingError, match=message) as caught:
+            configuration.check_genes(space, ("data", "model", "optimizer"))
+        assert "\n" not in str(caught.value)
+
+
 def test_what_a_genotype_gives_can_be_typed_as_overrides():
     configuration = Configuration([])
     genotype = {"optimizer.lr": 0.1 + 0.2, "optimizer.nesterov": True, "model.width": 7}
@@ -93,6 +162,23 @@ def test_a_gene_nobody_would_notice_names_where_genes_may_lie():
     space = Space((gene_from_config("run.max_seconds", {"type": "float", "low": 1, "high": 2}),))
     with pytest.raises(SettingError, match=r"data\.\*, model\.\*, optimizer\.\*"):
         configuration.check_genes(space, ("data", "model", "optimizer"))
+
+
+def test_any_search_can_be_put_inside_one_that_stops_early():
+    inside = ["search=asha", "search@search.wrapped=pbt", "search.wrapped.population_size=7"]
+    search = make_plan(Configuration(inside), world_size=1).search
+    assert len({member.slot for member in search.ask(99)}) == search.population_size == 7
+    twice = make_plan(Configuration(["search=asha", "search@search.wrapped=median"]), world_size=1).search
+    assert len(twice.ask(3)) == 3
+    for wrong, complaint in {
+        "search.wrapped.population_size=1": r"^search\.wrapped\.population_size=1 leaves nobody",
+        "+search.wrapped.colour=3": r"pbt\.PBT does not fit its settings: .*'colour'; it takes .*truncation",
+        "search.wrapped=genetic": r"as in search@search\.wrapped=genetic",
+        "search.wrapped._target_=nestedga.search.pbt.Nothing": r"pbt\.Nothing cannot be built",
+    }.items():
+        with pytest.raises(SettingError, match=complaint) as caught:
+            make_plan(Configuration([*inside, wrong]), world_size=1)
+        assert "\n" not in str(caught.value)
 
 
 def test_faults_of_a_constructor_are_not_taken_for_settings():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from types import UnionType
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -91,6 +92,9 @@ class Birth:
     budget: int | None = None
 
 
+_NUMBERS: dict[str, tuple[type | UnionType, str]] = {"int": (int, "a whole number"), "float": (float | int, "a number")}
+
+
 @dataclass(eq=False, kw_only=True)
 class Bookkeeping:
     """What all searches are given.
@@ -113,6 +117,13 @@ class Bookkeeping:
     inherit: str = "weights"
 
     def __post_init__(self) -> None:
+        for setting in fields(self):
+            kind, _, optional = str(setting.type).partition(" | ")
+            value = getattr(self, setting.name, None)
+            if kind not in _NUMBERS or (value is None and optional) or not setting.init:
+                continue
+            right = isinstance(value, _NUMBERS[kind][0]) and not isinstance(value, bool)
+            self.check(right, setting.name, f"is not {_NUMBERS[kind][1]}")
         self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
         if not self.space.free:
             raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")
@@ -283,29 +294,37 @@ class Asynchronous(Bookkeeping):
     Ids count up in the order of asking. A subclass gives ``_birth`` and, where it learns, ``_learn``.
 
     Attributes:
-        evaluations: how many, failed ones counted.
+        generations: so many times ``population_size`` evaluations, so that searches of both kinds are told alike how long
+            they are.
+        evaluations: how many, failed ones counted; takes the place of ``generations``.
+        length: how many it comes to.
     """
 
-    evaluations: int = 100
+    generations: int = 10
+    evaluations: int | None = None
+    length: int = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(self.evaluations >= 1, "evaluations", "evaluates nobody; use 1 or more")
         self.check(self.population_size >= 1, "population_size", "must be 1 or more")
+        self.check(self.generations >= 1, "generations", "evaluates nobody; use 1 or more")
+        self.length = self.population_size * self.generations if self.evaluations is None else self.evaluations
+        self.evaluations = self.length  # which complaints name
+        self.check(self.length >= 1, "evaluations", "evaluates nobody; use 1 or more")
         self._asked: dict[int, Member] = {}  # out, by id, in the order of asking
         self._next_id = 0
 
     @property
     def done(self) -> bool:
-        return self._next_id == self.evaluations and not self._asked
+        return self._next_id == self.length and not self._asked
 
     @property
     def num_evaluations(self) -> int | None:
-        return self.evaluations
+        return self.length
 
     def ask(self, n: int) -> list[Member]:
         members: list[Member] = []
-        while len(members) < n and self._next_id < self.evaluations:
+        while len(members) < n and self._next_id < self.length:
             birth = self._birth(rng_for(self.seed, self._next_id), self._next_id)
             if birth is None:
                 break

@@ -58,7 +58,7 @@ class CmaEs(Asynchronous):
         self._told: list[tuple[Evaluation, NDArray[np.float64]]] = []  # since the last update
         self._begin()
         size = self._optimiser.population_size
-        self.check(self.evaluations >= size, "evaluations", f"is not one update of popsize={size}; use more")
+        self.check(self.length >= size, "evaluations", f"is not one update of popsize={size}; use more")
         self._points: dict[int, tuple[int, NDArray[np.float64]]] = {}  # of members out: restarts before, and point
 
     def adopt(self, member: Member) -> None:

@@ -100,7 +100,8 @@ class Grid(Asynchronous):
     multi_objective: ClassVar[bool] = True
 
     points: int = 5
-    evaluations: int = field(init=False)
+    generations: int = field(init=False, default=1)
+    evaluations: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.check(self.points >= 2, "points", "is no grid; use 2 or more")
@@ -110,8 +111,8 @@ class Grid(Asynchronous):
             "points",
             f"makes a grid of {self._sum()}, above {LIMIT:,}; use fewer points, or take genes out of the space",
         )
-        self.evaluations = self._lattice.size
         super().__post_init__()
+        self.length = self._lattice.size
 
     def _largest(self) -> int:
         """The most evaluations that there may be."""
@@ -181,7 +182,7 @@ class IterativeGrid(Grid):
 
     @property
     def num_evaluations(self) -> int | None:
-        return self.evaluations if self._round == self.rounds - 1 else None  # where the best lie is not known yet
+        return self.length if self._round == self.rounds - 1 else None  # where the best lie is not known yet
 
     def _largest(self) -> int:
         # A zoomed grid has at most as many values of each gene as the coarse one.
@@ -200,7 +201,7 @@ class IterativeGrid(Grid):
         self._seen.add(self._key(member.genotype))
         self._told[member.id] = (member, evaluation)
         # Where a round has no new point, the next one may.
-        while self._next_id == self.evaluations and not self._asked and self._round < self.rounds - 1:
+        while self._next_id == self.length and not self._asked and self._round < self.rounds - 1:
             self._contract()
 
     def _contract(self) -> None:
@@ -217,8 +218,8 @@ class IterativeGrid(Grid):
         order = np.random.default_rng([self.seed, self._round]).permutation(len(points))
         genotypes = list(points.values())
         self._zoomed = [genotypes[i] for i in order]
-        self._zoomed_from = self.evaluations
-        self.evaluations += len(points)
+        self._zoomed_from = self.length
+        self.length += len(points)
 
     def _around(self, centre: Genotype) -> Axes:
         """Values in this round's window around a centre; of genes that the centre lacks, the coarse grid's."""

@@ -232,13 +232,11 @@ class AsynchronousPBT(Rules, Asynchronous):
     """Population based training in which every slot goes on by itself; groups of different speed never wait."""
 
     multi_objective = True
-    evaluations: int = field(init=False, default=0)
-    """Follows from population_size and generations."""
+    evaluations: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.check(self.population_size >= 2, "population_size", "leaves nobody to copy; use 2 or more")
         self.check(self.generations >= 1, "generations", "evaluates nobody; use 1 or more")
-        self.evaluations = self.population_size * self.generations
         self._free: dict[int, None] = dict.fromkeys(range(self.population_size))  # slots, in the order they came in
         super().__post_init__()
 
@@ -248,7 +246,7 @@ class AsynchronousPBT(Rules, Asynchronous):
         del self._free[member.slot]
 
     def needed(self) -> set[int]:
-        if self.inherit == "none" or self._next_id == self.num_evaluations:
+        if self.inherit == "none" or self._next_id == self.length:
             return set()
         return {line.member.id for line in self._standings.order} | self._bests()
 

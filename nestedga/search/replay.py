@@ -48,11 +48,12 @@ class Replay(Asynchronous):
     schedule: Sequence[Interval]
     population_size: int = field(init=False, default=1)
     inherit: str = field(init=False, default="weights")
-    evaluations: int = field(init=False)
+    generations: int = field(init=False, default=1)
+    evaluations: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.evaluations = len(self.schedule)
         super().__post_init__()
+        self.length = len(self.schedule)
 
     def adopt(self, member: Member) -> None:
         if member.id < len(self.schedule) and member.genotype != self.schedule[member.id].genotype:
@@ -63,7 +64,7 @@ class Replay(Asynchronous):
         super().adopt(member)
 
     def needed(self) -> set[int]:
-        waits_for_the_next = 0 < self._next_id < self.evaluations and not self._asked
+        waits_for_the_next = 0 < self._next_id < self.length and not self._asked
         return {self._next_id - 1} if waits_for_the_next else set()
 
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth | None:
@@ -75,4 +76,4 @@ class Replay(Asynchronous):
 
     def _learn(self, member: Member, evaluation: Evaluation) -> None:
         if not evaluation.ok:
-            self.evaluations = self._next_id
+            self.length = self._next_id

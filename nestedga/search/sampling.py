@@ -45,4 +45,4 @@ class Sampling(Asynchronous):
     @cached_property
     def _points(self) -> NDArray[np.float64]:
         """Shape (evaluations, len(space)); made when first asked for, so only where members are made."""
-        return unit_points(self.design, self.seed, self.evaluations, len(self.space))
+        return unit_points(self.design, self.seed, self.length, len(self.space))

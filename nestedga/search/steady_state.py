@@ -53,12 +53,12 @@ class SteadyState(Breeding, Asynchronous):
         self._check_known("replace", ("oldest", "worst"))
         self._check_probability("migration_rate")
         enough = f"fills no population of {self.population_size}; use that many or more, or a smaller population_size"
-        self.check(self.evaluations >= self.population_size, "evaluations", enough)
+        self.check(self.length >= self.population_size, "evaluations", enough)
         self._living: list[list[tuple[Member, Evaluation]]] = [[] for _ in range(self.demes)]  # oldest first
         self._scores: dict[int, NDArray[np.float64]] = {}  # of the living, by deme, where nobody has come in since
 
     def needed(self) -> set[int]:
-        if self.inherit == "none" or self._next_id == self.evaluations:
+        if self.inherit == "none" or self._next_id == self.length:
             return set()
         return {member.id for living in self._living for member, _ in living}
 
@@ -72,7 +72,7 @@ class SteadyState(Breeding, Asynchronous):
             b = a
         else:
             (_, a), (_, b) = sorted((self._parent(rng, deme), self._parent(rng, deme)), key=lambda parent: parent[0])
-        return self._child_of(rng, a, b, a, member_id / (self.evaluations - 1))
+        return self._child_of(rng, a, b, a, member_id / (self.length - 1))
 
     def _parent(self, rng: np.random.Generator, deme: int) -> tuple[float, Member]:
         """The winner of a tournament, and its score."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from tests.benchmarks import data_parallel, outer_loop, page, quickstart, sigma
+from tests.benchmarks import data_parallel, model_based, outer_loop, page, quickstart, search_speed, sigma
 
 BENCHMARKS = {
     "data_parallel": data_parallel.measure,
     "outer_loop": outer_loop.measure,
     "sigma": sigma.measure,
     "quickstart": quickstart.measure,
+    "search_speed": search_speed.measure,
+    "model_based": model_based.measure,
 }
 
 

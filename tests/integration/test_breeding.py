@@ -79,3 +79,23 @@ def test_a_large_state_arrives_whole(nestedga):
     best = answer.summary["best"]
     array = State.load(answer.folder / "best" / "state.safetensors").arrays()["array"]
     assert np.flatnonzero(array).tolist() == sorted(best["lineage"])
+
+
+def test_genes_that_are_not_active_are_in_no_genotype_and_leave_their_settings(nestedga):
+    arguments = (
+        "evaluator=function",
+        "+function={_target_: tests.functions.two_kinds, kind: flat, x: 0.5, y: 0.25}",
+        "+space.function.kind={type: categorical, choices: [flat, deep]}",
+        "+space.function.x={type: float, low: 0, high: 1}",
+        "+space.function.y={type: float, low: 0, high: 1, when: {function.kind: deep}}",
+        "search=genetic",
+        "search.population_size=6",
+        "search.generations=8",
+    )
+    answers = [nestedga(ranks, *arguments, folder=f"run{ranks}") for ranks in (1, 2)]
+    assert answers[0].outcome == answers[1].outcome
+    assert answers[0].summary["evaluations"] == {"ok": 48}
+    genotypes = [record["member"]["genotype"] for record in answers[0].records if record["event"] == "ask"]
+    assert {genotype["function.kind"] for genotype in genotypes} == {"flat", "deep"}
+    assert all(("function.y" in genotype) == (genotype["function.kind"] == "deep") for genotype in genotypes)
+    assert "schedule of the best member" in answers[0].out and "function.kind" in answers[0].out

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from optuna.samplers import RandomSampler
 
-from nestedga.genes import CategoricalGene, FloatGene, IntGene, OrdinalGene
+from nestedga.genes import CategoricalGene, ConstantGene, FloatGene, IntGene, OrdinalGene
 from nestedga.member import Evaluation, Member, Status
-from nestedga.search.base import Asynchronous, Search
+from nestedga.search.agebo import AgEBO
+from nestedga.search.base import Search
+from nestedga.search.cma_es import CmaEs
+from nestedga.search.design import DESIGNS
+from nestedga.search.fire import FIRE
 from nestedga.search.genetic import Genetic
-from nestedga.search.pbt import PBT
+from nestedga.search.grid import Grid, IterativeGrid
+from nestedga.search.model_based import ModelBased
+from nestedga.search.multiple_frequencies import MultipleFrequencies
+from nestedga.search.optuna_search import OptunaSearch
+from nestedga.search.pb2 import PB2
+from nestedga.search.pbt import PBT, AsynchronousPBT
+from nestedga.search.replay import Interval, Replay
+from nestedga.search.rungs import MedianStopping, SuccessiveHalving
+from nestedga.search.sampling import Sampling
+from nestedga.search.steady_state import SteadyState
+from nestedga.search.trust_region import TrustRegion
 from nestedga.space import Space
 
 SPACE = Space(
@@ -28,6 +44,16 @@ SPACE = Space(
     {"model.skip_scale": (("model.skip", (True,)),)},
 )
 
+ORDERED = SPACE.subspace(("optimizer.lr", "optimizer.momentum", "model.width", "data.batch_size"))  # for cma_es
+REALS = Space((*SPACE.subspace(("optimizer.lr", "optimizer.momentum")), ConstantGene("model.width", 20)))
+FOUNDER = {
+    "optimizer.lr": 0.1,
+    "optimizer.momentum": 0.5,
+    "model.width": 32,
+    "data.batch_size": 32,
+    "model.skip": False,
+}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,6 +66,9 @@ class Entry:
         breeds: members have parents.
         space: on which it runs.
         seeds: of the comparison with random sampling; fewer where a search is slow.
+        sized: it evaluates as many as it is told to; false where its other settings say how many.
+        scripted: it draws nothing and has no population: the genes are given to it.
+        around: a wrapper for early stopping around ``make``; then there are so many individuals, and more members.
     """
 
     make: Callable[..., Search]
@@ -48,22 +77,100 @@ class Entry:
     breeds: bool = True
     space: Space = SPACE
     seeds: int = 20
+    sized: bool = True
+    scripted: bool = False
+    around: functools.partial[Search] | None = None
+
+    def individuals(self, members: list[Member]) -> list[Member]:
+        """The members that do not continue another as its next rung."""
+        rungs = len(self.around.keywords["rungs"]) if self.around else 1
+        return [member for member in members if member.id % rungs == 0]
 
     def build(self, *, seed=0, population_size=4, generations=5, inherit="weights", **more) -> Search:
         """The search with ``population_size * generations`` evaluations."""
         kind = self.make.func if isinstance(self.make, functools.partial) else self.make
-        length = {"generations": generations}
-        if issubclass(kind, Asynchronous):
-            length = {"evaluations": population_size * generations}
-        settings = {"seed": seed, "budget": 1, "population_size": population_size, "inherit": inherit, **length, **more}
-        return self.make(settings.pop("space", self.space), **settings)
+        length = {"generations": generations, "evaluations": population_size * generations}
+        usual = {"seed": seed, "budget": 1, "population_size": population_size, "inherit": inherit, **length}
+        settings = {name: value for name, value in usual.items() if name in inspect.signature(kind).parameters} | more
+        space = settings.pop("space", self.space)
+        if self.around:
+            given = {name: settings.pop(name) for name in ("seed", "budget")}
+            return self.around(space, **given, wrapped=functools.partial(self.make, **settings))
+        return self.make(space, **settings)
 
+
+SMALL = {"trees": 3, "candidates": 100, "max_points": 100}  # a model that learns quickly
 
 SEARCHES = {
     "genetic": Entry(Genetic, barrier=True),
     "genetic_elite": Entry(functools.partial(Genetic, elites=1), barrier=True),
+    "genetic_demes": Entry(functools.partial(Genetic, demes=2, migration_interval=2, topology="random"), barrier=True),
+    "genetic_intervals": Entry(functools.partial(Genetic, intervals=2, weights="average"), barrier=True),
+    "genetic_real": Entry(
+        functools.partial(Genetic, selection="tournament", crossover="simulated_binary", mutation="polynomial"),
+        barrier=True,
+    ),
+    "genetic_founder": Entry(functools.partial(Genetic, founder=FOUNDER, elites=1), barrier=True),
+    "steady_state": Entry(SteadyState),
+    "steady_state_worst": Entry(
+        functools.partial(SteadyState, replace="worst", weights="layerwise", crossover="blend")
+    ),
+    "steady_state_demes": Entry(functools.partial(SteadyState, demes=2, migration_rate=0.2, crossover="none")),
     "pbt": Entry(PBT, barrier=True),
     "pbt_half": Entry(functools.partial(PBT, truncation=0.5), barrier=True),
+    "pbt_t_test": Entry(functools.partial(PBT, exploit="t_test"), barrier=True, learns=False),
+    "pbt_tournament": Entry(functools.partial(PBT, exploit="tournament", explore="mutate"), barrier=True),
+    "pbt_hyperparameters": Entry(functools.partial(PBT, copy="hyperparameters"), barrier=True),
+    "pbt_weights": Entry(functools.partial(PBT, copy="weights", ready=2, burn_in=2), barrier=True, learns=False),
+    "pbt_backtracking": Entry(functools.partial(PBT, patience=1, ready=3), barrier=True),
+    "pbt_async": Entry(AsynchronousPBT),
+    "multiple_frequencies": Entry(functools.partial(MultipleFrequencies, frequencies=(1, 2)), barrier=True),
+    "fire": Entry(FIRE, barrier=True, learns=False),
+    "pbt_async_backtracking": Entry(functools.partial(AsynchronousPBT, exploit="tournament", patience=1, ready=2)),
+    "asha_genetic": Entry(Genetic, learns=False, around=functools.partial(SuccessiveHalving, rungs=[1, 3, 9])),
+    "asha_random": Entry(
+        Sampling, learns=False, breeds=False, around=functools.partial(SuccessiveHalving, rungs=[1, 3, 9])
+    ),
+    "median_pbt": Entry(PBT, learns=False, around=functools.partial(MedianStopping, rungs=[2, 3, 4])),
+    "pb2": Entry(PB2, barrier=True, seeds=3),
+    "trust_region": Entry(TrustRegion, breeds=False, space=ORDERED, seeds=3),
+    "trust_region_reals": Entry(TrustRegion, breeds=False, space=REALS, seeds=3),
+    "model_based": Entry(functools.partial(ModelBased, **SMALL), breeds=False, seeds=5),
+    "model_based_hedge": Entry(
+        functools.partial(ModelBased, acquisition="hedge", surrogate="forest", failed="ignored", liar="max", **SMALL),
+        breeds=False,
+        seeds=5,
+    ),
+    "agebo": Entry(
+        functools.partial(
+            AgEBO, evolved=["model"], evolution=SteadyState, model=functools.partial(ModelBased, **SMALL)
+        ),
+        seeds=5,
+    ),
+    "cma_es": Entry(CmaEs, breeds=False, space=ORDERED),
+    "cma_es_reals": Entry(CmaEs, breeds=False, space=REALS),
+    "optuna_random": Entry(functools.partial(OptunaSearch, sampler=RandomSampler), learns=False, breeds=False),
+    **{
+        design: Entry(functools.partial(Sampling, design=design), barrier=True, learns=False, breeds=False)
+        for design in DESIGNS
+    },
+    "grid": Entry(Grid, barrier=True, learns=False, breeds=False, sized=False),
+    "iterative_grid": Entry(
+        functools.partial(IterativeGrid, points=2, rounds=4, best=2),
+        barrier=True,
+        learns=False,
+        breeds=False,
+        sized=False,
+        space=SPACE.subspace(("optimizer.lr", "optimizer.momentum", "model.width")),
+    ),
+    "replay": Entry(
+        functools.partial(Replay, schedule=[Interval(SPACE.sample(np.random.default_rng(i)), i) for i in range(1, 21)]),
+        barrier=True,
+        learns=False,
+        breeds=False,
+        sized=False,
+        scripted=True,
+    ),
 }
 
 
