@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from nestedga.member import Evaluation, Member
 from nestedga.search.base import Search
 
@@ -116,6 +118,7 @@ def _think(connection: Connection, make_search: Callable[[Mapping[str, Any]], Se
     """The far end: ends with its parent, whose end closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     os.nice(NICENESS)
+    threadpool_limits(1)  # the other cores train
     search: Search
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

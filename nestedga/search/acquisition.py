@@ -61,7 +61,7 @@ class Portfolio:
     def probabilities(self) -> Floats:
         """Of nominating the next point, shape (len(names),)."""
         weights = np.exp(self._log_weights - self._log_weights.max())
-        return (1.0 - self._gamma) * weights / weights.sum() + self._gamma / len(self._names)
+        return np.asarray((1.0 - self._gamma) * weights / weights.sum() + self._gamma / len(self._names))
 
     def nominator(self, rng: np.random.Generator) -> tuple[str, float]:
         """The acquisition that nominates the next point, and how probable that was."""

@@ -1,7 +1,7 @@
 """Joint search: aging evolution on some genes, a model on all others, in one run.
 
 Egele et al. 2021, "AgEBO-Tabular: Joint Neural Architecture and Hyperparameter Search with Autotuned Data-Parallel
-Training for Tabular Data" (arXiv:2010.16358), Algorithm 1:
+Training for Tabular Data" (arXiv:2010.16358):
 
     genes of the one kind   = mutate(winner of a tournament among the living); the oldest dies
     genes of the other kind = where the model, taught with these genes alone, hopes most
@@ -105,7 +105,7 @@ class AgEBO(Asynchronous):
 
 
 def _lies_in(path: str, prefix: str) -> bool:
-    return path.startswith(prefix)
+    return path == prefix or path.startswith(f"{prefix}.")
 
 
 @contextmanager

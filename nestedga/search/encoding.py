@@ -40,8 +40,9 @@ class Encoding:
         for i, places in enumerate(self._places):
             if places is not None:
                 snapped[:, i] = places[np.searchsorted((places[1:] + places[:-1]) / 2, points[:, i])]
-        # Who hangs on a gene that is not active is not active either: at most as many rounds as there are conditions.
-        for _ in self._conditions:
+        # Who hangs on a gene that is not active is not active either, and so on.
+        num_inactive = -1
+        while num_inactive != (num_inactive := int(np.isnan(snapped).sum())):
             for i, other, units in self._conditions:
                 snapped[~np.isin(snapped[:, other], units), i] = np.nan
         return snapped

@@ -25,12 +25,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.genes import FloatGene
 from nestedga.member import Evaluation
+from nestedga.search.base import Search
 from nestedga.space import Space
 from tests.benchmarks.page import table
 
@@ -49,21 +51,25 @@ Minimise = Callable[[Function, int, int, int], None]
 """Calls a function ``budget`` times: (function, dimension, budget, seed)."""
 
 
-def ours(name: str, function: Function, dimension: int, budget: int, seed: int) -> None:
-    """One of our searches by its name in conf/search, with its defaults."""
+def our_search(name: str, space: Space, budget: int, seed: int) -> Search:
+    """One of our searches by its name in conf/search, with its defaults, for so many evaluations from scratch."""
     from hydra.utils import get_class
     from omegaconf import OmegaConf
 
     settings = dict(OmegaConf.load(Path(__file__).parents[2] / "conf" / "search" / f"{name}.yaml"))  # type: ignore[arg-type]
     kind = get_class(str(settings.pop("_target_")))
     settings["inherit"] = "none"
-    settings["population_size"] = max(1, int(settings.get("population_size", 1)))
     if "evaluations" in settings:
         settings["evaluations"] = budget
     else:
         settings["generations"] = -(-budget // settings["population_size"])
+    return kind(space, seed=seed, budget=1, **settings)
+
+
+def ours(name: str, function: Function, dimension: int, budget: int, seed: int) -> None:
+    """One of our searches."""
     genes = [FloatGene(f"function.x{i:02}", LOW, HIGH) for i in range(dimension)]
-    search = kind(Space(tuple(genes)), seed=seed, budget=1, **settings)
+    search = our_search(name, Space(tuple(genes)), budget, seed)
     for _ in range(budget):
         (member,) = search.ask(1)
         point = np.array([member.genotype[gene.path] for gene in genes])
@@ -89,6 +95,12 @@ def optuna(sampler: str, function: Function, dimension: int, budget: int, seed: 
 
 
 def propulate(function: Function, dimension: int, budget: int, seed: int) -> None:
+    """Propulate's default propagator."""
+    limits = {f"x{i:02}": (LOW, HIGH) for i in range(dimension)}
+    evolve(limits, lambda individual: function(np.array([individual[name] for name in limits])), budget, seed)
+
+
+def evolve(limits: dict[str, Any], loss: Callable[[Any], float], budget: int, seed: int) -> None:
     """Propulate's default propagator on a growing population, as one of its workers without company would run it."""
     import random as standard
     import types
@@ -102,15 +114,13 @@ def propulate(function: Function, dimension: int, budget: int, seed: int) -> Non
         sys.modules["propulate"] = package
     from propulate.utils import get_default_propagator
 
-    rng = standard.Random(seed)
-    limits = {f"x{i:02}": (LOW, HIGH) for i in range(dimension)}
-    propagator = get_default_propagator(pop_size=max(4, dimension), limits=limits, rng=rng)
+    propagator = get_default_propagator(pop_size=max(4, len(limits)), limits=limits, rng=standard.Random(seed))
     population = []
     for generation in range(budget):
         individual = propagator(population)
         individual.generation = generation
         individual.rank = 0
-        individual.loss = function(np.array([individual[name] for name in limits]))
+        individual.loss = loss(individual)
         population.append(individual)
 
 
@@ -206,19 +216,20 @@ def _run_one(cell: Cell, cache: Path) -> Cell:
     return cell
 
 
-def areas(traces: NDArray[np.float64]) -> NDArray[np.float64]:
+def areas(traces: NDArray[np.float64], targets: NDArray[np.float64] = TARGETS) -> NDArray[np.float64]:
     """Area under the empirical cumulative curve of each run, from 1 evaluation to all of them; in [0, 1].
 
     A target that is met with evaluation t adds 1 - log t / log budget.
 
     Args:
         traces: best so far above the optimum, shape (..., budget).
+        targets: to be met.
 
     Returns:
         Shape (...).
     """
     budget = traces.shape[-1]
-    missed = (traces[..., None, :] > TARGETS[:, None]).sum(axis=-1)  # evaluations before the one that meets the target
+    missed = (traces[..., None, :] > targets[:, None]).sum(axis=-1)  # evaluations before the one that meets the target
     return np.asarray((1.0 - np.log(np.minimum(missed + 1.0, budget)) / np.log(budget)).mean(axis=-1))
 
 

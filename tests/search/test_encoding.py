@@ -15,14 +15,14 @@ NESTED = Space(
         IntGene("width", 1, 40),
         OrdinalGene("batch", (16, 32, 64)),
         CategoricalGene("nesterov", (False, True)),
-        FloatGene("scale", 0.0, 1.0),
+        FloatGene("decay", 0.0, 1.0),
         IntGene("steps", 0, 3),
         ConstantGene("seed", 7),
     ),
     {
-        "nesterov": (("optimiser", ("sgd", "lion")),),
-        "scale": (("nesterov", (True,)), ("width", tuple(range(1, 21)))),
+        "decay": (("nesterov", (True,)), ("width", tuple(range(1, 21)))),
         "steps": (("nesterov", (False,)), ("batch", (16, 64))),
+        "nesterov": (("optimiser", ("sgd", "lion")),),
     },
 )
 
@@ -30,7 +30,7 @@ NESTED = Space(
 def test_snapped_points_are_those_of_genotypes():
     points = np.random.default_rng(0).random((500, len(NESTED)))
     expected = np.array([NESTED.to_unit(NESTED.from_unit(point)) for point in points])
-    assert np.isnan(expected[:, NESTED.paths.index("scale")]).any()
+    assert np.isnan(expected[:, NESTED.paths.index("decay")]).any()
     np.testing.assert_allclose(Encoding(NESTED).snapped(points), expected, rtol=1e-9)
 
 
