@@ -10,7 +10,6 @@ from nestedga.genes import CategoricalGene, FloatGene, IntGene, OrdinalGene
 from nestedga.search.mutation import polynomial_step
 from nestedga.search.operators import (
     blend_crossover,
-    explore,
     gaussian_fitness,
     linear_rank_fitness,
     mutate,
@@ -101,7 +100,6 @@ MUTATIONS = {
     "gaussian": mutate,
     "polynomial": lambda *given: polynomial_mutation(*given, eta=1.0),
     "reset": reset_mutation,
-    "explore": explore,
 }
 every_crossover = pytest.mark.parametrize("cross", [pytest.param(f, id=name) for name, f in CROSSOVERS.items()])
 every_mutation = pytest.mark.parametrize("change", [pytest.param(f, id=name) for name, f in MUTATIONS.items()])
