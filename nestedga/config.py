@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -97,6 +97,7 @@ class Schema:
 
 
 ConfigStore.instance().store(name="schema", node=Schema)
+OmegaConf.register_new_resolver("count", lambda value: len(value) if isinstance(value, ListConfig) else 1)
 
 
 def jobs_of(overrides: Sequence[str], multirun: bool) -> list[list[str]]:

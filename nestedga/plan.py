@@ -10,6 +10,7 @@ from nestedga.comm.layout import Layout, split_evenly
 from nestedga.config import Configuration, build
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator
+from nestedga.member import Genotype
 from nestedga.objectives import Objectives
 from nestedga.search.base import Search
 from nestedga.space import Space
@@ -31,14 +32,30 @@ class Plan:
 
 def make_search(settings: Mapping[str, Any]) -> Search:
     """The search of a configuration."""
-    interval = settings["interval"]
+    interval, section, space = settings["interval"], settings["search"], Space.from_config(settings["space"])
+    if section.get("founder") == "configured":
+        section = {**section, "founder": _configured(space, settings)}
     search: Search = build(
-        settings["search"],
-        Space.from_config(settings["space"]),
+        section,
+        space,
         seed=settings["seed"],
         budget=interval["steps"] if interval["epochs"] is None else interval["epochs"],
     )
     return search
+
+
+def _configured(space: Space, settings: Mapping[str, Any]) -> Genotype:
+    """The genotype that the configuration itself is; a gene has no value in it where its setting is a whole section."""
+    values: Genotype = {}
+    for path in space.paths:
+        value: Any = settings
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, float | int | str):
+            values[path] = value
+    for _ in space:  # a gene that hangs on an inactive one falls in the next round
+        values = {path: value for path, value in values.items() if space.is_active(path, values)}
+    return values
 
 
 def make_plan(configuration: Configuration, world_size: int) -> Plan:

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from nestedga.config import CONF, Configuration, build, jobs_of
 from nestedga.errors import SettingError
-from nestedga.plan import make_plan
+from nestedga.plan import make_plan, make_search
 from nestedga.space import Space, gene_from_config
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -199,3 +199,10 @@ def broken(kind="zero"):
 def test_conf_lies_where_the_package_looks_for_it():
     assert (Path(CONF) / "config.yaml").exists()
     OmegaConf.load(CONF / "config.yaml")
+
+
+def test_the_founder_may_be_the_configuration_itself():
+    settings = Configuration(["search=genetic", "search.founder=configured", "optimizer.lr=0.2"]).plain()
+    (founder,) = make_search(settings).ask(1)
+    assert founder.genotype == {path: settings["optimizer"][path.split(".")[1]] for path in founder.genotype}
+    assert founder.genotype["optimizer.lr"] == 0.2

@@ -294,8 +294,7 @@ class Asynchronous(Bookkeeping):
     Ids count up in the order of asking. A subclass gives ``_birth`` and, where it learns, ``_learn``.
 
     Attributes:
-        generations: so many times ``population_size`` evaluations, so that searches of both kinds are told alike how long
-            they are.
+        generations: so many times ``population_size`` evaluations: how long a search of either kind is, is said alike.
         evaluations: how many, failed ones counted; takes the place of ``generations``.
         length: how many it comes to.
     """

@@ -58,7 +58,8 @@ class Breeding(Bookkeeping):
         weights: ``clone`` one parent's, or combine those of both gene parents: ``average`` or ``layerwise``.
         initial: design of the first population: ``sobol``, ``latin_hypercube`` or ``random``.
         founder: a genotype that the first population is made from, one member being it and all others its mutants,
-            instead of by ``initial``; None: there is none.
+            instead of by ``initial``; None: there is none. On the command line also ``configured``: the settings as
+            they are.
         demes: sub-populations of neighbouring slots, 1 or more; 1 as published.
         topology: whence a deme's migrants come: ``ring``, from the deme before; ``random``, from any other.
     """
