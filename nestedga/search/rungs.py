@@ -50,6 +50,8 @@ class Rungs:
         budget: length of an interval.
         wrapped: makes the wrapped search from space, seed and budget.
         rungs: lengths of an individual's training after each rung, in intervals of the wrapped search.
+        population_size: the wrapped search's, where given here; so ``generations`` and ``evaluations``, which count
+            individuals.
     """
 
     space: Space = field(kw_only=False)
@@ -57,6 +59,9 @@ class Rungs:
     budget: int
     wrapped: Callable[..., Search]
     rungs: Sequence[int]
+    population_size: int | None = None
+    generations: int | None = None
+    evaluations: int | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.wrapped):
@@ -71,9 +76,12 @@ class Rungs:
                 "before, as in [1,3,9]"
             )
         try:
-            self._search = self.wrapped(self.space, seed=self.seed, budget=self.budget)
+            given = {name: getattr(self, name) for name in ("population_size", "generations", "evaluations")}
+            sizes = {name: size for name, size in given.items() if size is not None}
+            self._search = self.wrapped(self.space, seed=self.seed, budget=self.budget, **sizes)
         except SettingError as error:
             raise SettingError(re.sub(r"^search\.", "search.wrapped.", str(error))) from error
+        self.population_size = getattr(self._search, "population_size", 1)  # for the displays
         self._steps = [b - a for a, b in pairwise(lengths)]
         self._running: dict[int, Member] = {}  # rungs that are out, by id
         self._going_on: dict[int, Member] = {}  # rungs whose individuals wait for the next, by id
@@ -87,11 +95,6 @@ class Rungs:
     @property
     def slow(self) -> bool:
         return self._search.slow
-
-    @property
-    def population_size(self) -> int:
-        """Slots, for the displays; 1 where the wrapped search has none."""
-        return int(getattr(self._search, "population_size", 1))
 
     @property
     def done(self) -> bool:
