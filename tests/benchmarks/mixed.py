@@ -28,10 +28,10 @@ from tests.benchmarks.page import Limit, Section, table, write
 
 TARGETS = np.logspace(0.0, -3.0, 31)
 BUDGETS = (100, 500)
-ABOUT = """The same figure as for real-valued functions, instances 6 to 15, on five problems (tests/benchmarks/mixed_problems.py):
-a tree of optimizers with conditional genes, layers that have genes only where they exist, twelve interacting categories,
-a pressure vessel with two whole numbers, and a support vector machine that is really trained. 31 targets from the median of
-random points to a thousandth of its distance from the best value known."""
+ABOUT = """The same figure as for real-valued functions, on five problems (tests/benchmarks/mixed_problems.py): a tree of
+optimizers with conditional genes, layers that have genes only where they exist, twelve interacting categories, a
+pressure vessel with two whole numbers, and a support vector machine that is really trained. 31 targets from the median
+of random points to a thousandth of its distance from the best value known. Each instance has its own seed."""
 
 Minimise = Callable[[Problem, int, int], None]
 """Calls a problem's function ``budget`` times: (problem, budget, seed)."""
@@ -193,7 +193,7 @@ def main(words: Sequence[str] | None = None) -> None:
     samplers = options.samplers or sorted(path.name for path in options.cache.iterdir() if path.is_dir())
     if options.action == "report":
         limits, text = report(options.cache, samplers, options.problems, options.instances)
-        command = "python -m tests.benchmarks.mixed report CACHE"
+        command = f"python -m tests.benchmarks.mixed report CACHE --instances {' '.join(map(str, options.instances))}"
         section = Section("Searches on mixed and conditional problems", command, limits, f"{ABOUT}\n\n{text}")
         print(section.markdown())
         if options.write:
