@@ -221,7 +221,7 @@ class Configuration:
         return sorted(path for section in sections for path in _paths(settings.get(section), section))
 
     def _compose(self, more: list[str]) -> DictConfig:
-        with one_line_errors():
+        with one_line_errors(self._overrides):
             if not GlobalHydra.instance().is_initialized():
                 initialize_config_dir(str(CONF), version_base="1.3", job_name="nestedga")
             return compose("config", [*self._overrides, *more], return_hydra_config=True)
@@ -296,17 +296,30 @@ def show(arguments: Sequence[str]) -> None:
 
 
 class one_line_errors:  # noqa: N801 (a context manager, used like a function)
-    """Turns Hydra's errors, many lines each, into one of ours."""
+    """Turns Hydra's errors, many lines each, into one of ours; overrides say in what a stranger is sought."""
+
+    def __init__(self, overrides: Sequence[str] = ()) -> None:
+        self._overrides = overrides
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, HydraException | OmegaConfBaseException):
-            raise SettingError(_one_line(error)) from error
+            raise SettingError(_one_line(error, self._overrides)) from error
 
 
-def _one_line(error: BaseException) -> str:
+def _settings(overrides: Sequence[str]) -> list[str]:
+    """What could be set, with the config groups that were chosen."""
+    chosen = [text for text in overrides if "." not in text.split("=")[0] and not text.startswith(("~", "+"))]
+    try:
+        config = compose("config", chosen, return_hydra_config=True)
+    except HydraException:
+        config = compose("config", return_hydra_config=True)
+    return _paths(_without_hydra(config), "")
+
+
+def _one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
     text = str(error)
     missing = re.search(r"Could not find '([^']*)'", text)
     options = re.search(r"Available options in '([^']*)':(.*?)(\n\w|$)", text, re.DOTALL)
@@ -314,8 +327,7 @@ def _one_line(error: BaseException) -> str:
         names = ", ".join(options.group(2).split())
         return f"{missing.group(1).replace('/', '=')} is unknown; known {options.group(1)}: {names}"
     if stranger := re.search(r"Could not override '([^']*)'", text):
-        known = _paths(_without_hydra(compose("config", return_hydra_config=True)), "")
-        return f"{stranger.group(1)} is no setting; the nearest is {_nearest(stranger.group(1), known)}"
+        return f"{stranger.group(1)} is no setting; the nearest is {_nearest(stranger.group(1), _settings(overrides))}"
     if error.__cause__ is not None:
         text = f"{text}: {error.__cause__}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

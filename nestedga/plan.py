@@ -80,6 +80,9 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
         if name not in evaluator.metrics:
             raise SettingError(f"objective.name={name!r} is not reported; reported: {', '.join(evaluator.metrics)}")
     search = make_search(settings)
+    expected = getattr(search, "num_objectives", len(objectives.names))
+    if expected != len(objectives.names):
+        raise SettingError(f"search.num_objectives={expected}, but objective.name has {len(objectives.names)}; drop it")
     space = getattr(search, "space", Space.from_config(settings["space"]))  # a replay's is that of its schedule
     configuration.check_genes(space, evaluator.sections)
     if len(objectives) > 1 and not getattr(search, "multi_objective", False):

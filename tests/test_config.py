@@ -168,8 +168,8 @@ def test_any_search_can_be_put_inside_one_that_stops_early():
     inside = ["search=asha", "search@search.wrapped=pbt", "search.wrapped.population_size=7"]
     search = make_plan(Configuration(inside), world_size=1).search
     assert len({member.slot for member in search.ask(99)}) == search.population_size == 7
-    twice = make_plan(Configuration(["search=asha", "search@search.wrapped=median"]), world_size=1).search
-    assert len(twice.ask(3)) == 3
+    with pytest.raises(SettingError, match="stops early itself"):
+        make_plan(Configuration(["search=asha", "search@search.wrapped=median"]), world_size=1)
     for wrong, complaint in {
         "search.wrapped.population_size=1": r"^search\.wrapped\.population_size=1 leaves nobody",
         "+search.wrapped.colour=3": r"pbt\.PBT does not fit its settings: .*'colour'; it takes .*truncation",

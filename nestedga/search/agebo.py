@@ -56,7 +56,7 @@ class AgEBO(Asynchronous):
         paths = self.space.paths
         for prefix in self.evolved:
             known = ", ".join(paths)
-            self.check(any(_lies_in(path, prefix) for path in paths), "evolved", f"names no gene; known: {known}")
+            self.check(any(_lies_in(path, prefix) for path in paths), "evolved", f"names no gene; name some of {known}")
         evolved = [path for path in paths if any(_lies_in(path, prefix) for prefix in self.evolved)]
         learned = [path for path in paths if path not in evolved]
         free = {gene.path for gene in self.space.free}

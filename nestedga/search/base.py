@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from types import UnionType
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -92,7 +92,28 @@ class Birth:
     budget: int | None = None
 
 
-_NUMBERS: dict[str, tuple[type | UnionType, str]] = {"int": (int, "a whole number"), "float": (float | int, "a number")}
+_KINDS: dict[str, tuple[type | UnionType, str]] = {  # of settings, by their annotation
+    "int": (int, "a whole number"),
+    "float": (float | int, "a number"),
+    "Genotype": (Mapping, "a genotype, as in {optimizer.lr: 0.1}"),
+    "Mapping[str, str]": (Mapping, "a mapping, as in {optimizer.lr: resample}"),
+    "Sequence[Genotype]": (list | tuple, "a list of genotypes, as in [{optimizer.lr: 0.1}]"),
+}
+
+
+def check_kinds(search: Any) -> None:
+    """Refuses settings of a search, a dataclass, that are not of the declared kind.
+
+    Raises:
+        SettingError: naming setting, value and kind.
+    """
+    for setting in fields(search):
+        kind, _, optional = str(setting.type).partition(" | ")
+        value = getattr(search, setting.name, None)
+        if kind not in _KINDS or (value is None and optional) or not setting.init:
+            continue
+        if not isinstance(value, _KINDS[kind][0]) or isinstance(value, bool):
+            raise SettingError(f"search.{setting.name}={value!r} is not {_KINDS[kind][1]}")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -117,13 +138,7 @@ class Bookkeeping:
     inherit: str = "weights"
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            kind, _, optional = str(setting.type).partition(" | ")
-            value = getattr(self, setting.name, None)
-            if kind not in _NUMBERS or (value is None and optional) or not setting.init:
-                continue
-            right = isinstance(value, _NUMBERS[kind][0]) and not isinstance(value, bool)
-            self.check(right, setting.name, f"is not {_NUMBERS[kind][1]}")
+        check_kinds(self)
         self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
         if not self.space.free:
             raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")

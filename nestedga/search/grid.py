@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from nestedga.genes import CategoricalGene, ConstantGene, Gene, IntGene, OrdinalGene, same
 from nestedga.member import Evaluation, GeneValue, Genotype, Member
-from nestedga.search.base import Asynchronous, Birth
+from nestedga.search.base import Asynchronous, Birth, check_kinds
 from nestedga.search.ranking import ranked
 from nestedga.space import Space
 
@@ -94,16 +94,16 @@ class Grid(Asynchronous):
     """Evaluates every point of a grid, in an order drawn from the seed, so that a run cut short has been everywhere.
 
     Attributes:
-        points: values of a real gene, and the most of a whole number, 2 or more; 5 is ours.
+        points: values of a real gene, and the most of a whole number, 2 or more; 5 is ours. They alone say how many
+            evaluations there are; ``generations`` and ``evaluations``, which an experiment may set, do not.
     """
 
     multi_objective: ClassVar[bool] = True
 
     points: int = 5
-    generations: int = field(init=False, default=1)
-    evaluations: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.check(self.points >= 2, "points", "is no grid; use 2 or more")
         self._lattice = Lattice(self.space, self._axes())
         self.check(
@@ -111,7 +111,6 @@ class Grid(Asynchronous):
             "points",
             f"makes a grid of {self._sum()}, above {LIMIT:,}; use fewer points, or take genes out of the space",
         )
-        super().__post_init__()
         self.length = self._lattice.size
 
     def _largest(self) -> int:
@@ -168,6 +167,7 @@ class IterativeGrid(Grid):
     best: int = 1
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         self.check(self.rounds >= 1, "rounds", "evaluates nobody; use 1 or more")
         self.check(
             0.0 < self.zoom < 1.0, "zoom", "is no zoom; use a number above 0 and below 1, the share that is kept"

@@ -32,7 +32,7 @@ import numpy as np
 
 from nestedga.errors import SettingError
 from nestedga.member import Evaluation, Member
-from nestedga.search.base import Search
+from nestedga.search.base import Search, check_kinds
 from nestedga.search.ranking import scores
 from nestedga.space import Space
 
@@ -64,6 +64,7 @@ class Rungs:
     evaluations: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if not callable(self.wrapped):
             raise SettingError(
                 f"search.wrapped={self.wrapped!r} is no search; choose one as in search@search.wrapped=genetic"
@@ -82,6 +83,8 @@ class Rungs:
         except SettingError as error:
             raise SettingError(re.sub(r"^search\.", "search.wrapped.", str(error))) from error
         self.population_size = getattr(self._search, "population_size", 1)  # for the displays
+        if isinstance(self._search, Rungs):
+            raise SettingError("search.wrapped stops early itself; wrap a search that does not")
         self._steps = [b - a for a, b in pairwise(lengths)]
         self._running: dict[int, Member] = {}  # rungs that are out, by id
         self._going_on: dict[int, Member] = {}  # rungs whose individuals wait for the next, by id

@@ -28,8 +28,8 @@ from tests.benchmarks.page import Limit, Section, table, write
 
 TARGETS = np.logspace(0.0, -3.0, 31)
 BUDGETS = (100, 500)
-ABOUT = """The same figure as for real-valued functions, on five problems (tests/benchmarks/mixed_problems.py): a tree of
-optimizers with conditional genes, layers that have genes only where they exist, twelve interacting categories, a
+ABOUT = """The same figure as for real-valued functions, on five problems (tests/benchmarks/mixed_problems.py): a tree
+of optimizers with conditional genes, layers that have genes only where they exist, twelve interacting categories, a
 pressure vessel with two whole numbers, and a support vector machine that is really trained. 31 targets from the median
 of random points to a thousandth of its distance from the best value known. Each instance has its own seed."""
 
