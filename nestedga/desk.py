@@ -24,7 +24,7 @@ from nestedga.report.progress import Bars, Lines
 from nestedga.report.summary import closing, show, summarise
 from nestedga.report.tensorboard import TensorBoard
 from nestedga.run_folder import RunFolder, write_beside
-from nestedga.search.base import Search
+from nestedga.search.base import Generational, Search
 from nestedga.search_process import DistantSearch, SearchProcess
 
 # Settings that may differ when a run goes on: none of them changes what a member's training gives.
@@ -135,6 +135,7 @@ class Desk:
             "command": sys.argv[1:],
             "search": settings["search"]["_target_"].rpartition(".")[2],
             "population_size": getattr(plan.search, "population_size", plan.layout.num_groups),
+            "generational": isinstance(plan.search, Generational),
             "num_evaluations": plan.search.num_evaluations,
             "objective": settings["objective"],
             "unit": plan.unit,

@@ -17,7 +17,8 @@ from nestedga.objectives import Objectives
 class History:
     """Takes in records one by one.
 
-    A row is a batch of ``population_size`` evaluations; for a generational search, a generation.
+    A row is a batch of ``population_size`` evaluations, the last one perhaps fewer; for a generational search, a
+    generation.
     """
 
     header: Record = field(default_factory=dict)
@@ -71,7 +72,7 @@ class History:
         if evaluation.ok:
             self.front.add(evaluation.member_id, evaluation.minimised(self.objectives.modes).values)
         self.row.append(evaluation.member_id)
-        if len(self.row) < self.population_size:
+        if len(self.row) < self.population_size and len(self.evaluations) != self.num_evaluations:
             return None
         row, self.row = self.row, []
         self.num_rows += 1
