@@ -7,7 +7,7 @@ takes its random generator first. Nothing here knows a search.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -140,8 +140,8 @@ class IntGene:
 
 
 @dataclass(frozen=True, slots=True)
-class CategoricalGene:
-    """One of several values without an order; a change draws one of the others."""
+class _ChoiceGene:
+    """One of several values."""
 
     path: str
     choices: tuple[GeneValue, ...]
@@ -151,6 +151,20 @@ class CategoricalGene:
 
     def sample(self, rng: np.random.Generator) -> GeneValue:
         return self.choices[rng.integers(len(self.choices))]
+
+    def to_unit(self, value: GeneValue) -> float:
+        return (self._index(value) + 0.5) / len(self.choices)
+
+    def from_unit(self, unit: float) -> GeneValue:
+        return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
+
+    def _index(self, value: GeneValue) -> int:
+        return next(i for i, choice in enumerate(self.choices) if same(choice, value))
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalGene(_ChoiceGene):
+    """One of several values without an order; a change draws one of the others."""
 
     def perturb(self, rng: np.random.Generator, value: GeneValue) -> GeneValue:
         others = [choice for choice in self.choices if not same(choice, value)]
@@ -159,39 +173,18 @@ class CategoricalGene:
     def mutate(self, rng: np.random.Generator, value: GeneValue, deviation: float = MUTATION_DEVIATION) -> GeneValue:
         return self.perturb(rng, value)
 
-    def to_unit(self, value: GeneValue) -> float:
-        return _share_of(self.choices, value)
-
-    def from_unit(self, unit: float) -> GeneValue:
-        return _choice_at(self.choices, unit)
-
 
 @dataclass(frozen=True, slots=True)
-class OrdinalGene:
+class OrdinalGene(_ChoiceGene):
     """One of several values in order; a perturbation goes to a neighbour, a mutation may go further."""
 
-    path: str
-    choices: tuple[GeneValue, ...]
-
-    def contains(self, value: GeneValue) -> bool:
-        return any(same(value, choice) for choice in self.choices)
-
-    def sample(self, rng: np.random.Generator) -> GeneValue:
-        return self.choices[rng.integers(len(self.choices))]
-
     def perturb(self, rng: np.random.Generator, value: GeneValue) -> GeneValue:
-        at = _index(self.choices, value) + (1 if rng.integers(2) else -1)
+        at = self._index(value) + (1 if rng.integers(2) else -1)
         return self.choices[min(max(at, 0), len(self.choices) - 1)]
 
     def mutate(self, rng: np.random.Generator, value: GeneValue, deviation: float = MUTATION_DEVIATION) -> GeneValue:
         positions = IntGene(self.path, 0, len(self.choices) - 1)
-        return self.choices[positions.mutate(rng, _index(self.choices, value), deviation)]
-
-    def to_unit(self, value: GeneValue) -> float:
-        return _share_of(self.choices, value)
-
-    def from_unit(self, unit: float) -> GeneValue:
-        return _choice_at(self.choices, unit)
+        return self.choices[positions.mutate(rng, self._index(value), deviation)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,15 +290,3 @@ def reflect(unit: float) -> float:
 def same(a: GeneValue, b: GeneValue) -> bool:
     """Equal in value and type."""
     return type(a) is type(b) and a == b  # True == 1 in Python, but not in a configuration
-
-
-def _index(choices: Sequence[GeneValue], value: GeneValue) -> int:
-    return next(i for i, choice in enumerate(choices) if same(choice, value))
-
-
-def _share_of(choices: Sequence[GeneValue], value: GeneValue) -> float:
-    return (_index(choices, value) + 0.5) / len(choices)
-
-
-def _choice_at(choices: Sequence[GeneValue], unit: float) -> GeneValue:
-    return choices[min(int(unit * len(choices)), len(choices) - 1)]
