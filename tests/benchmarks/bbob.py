@@ -47,8 +47,8 @@ ABOUT = """Area under the empirical cumulative curve: mean over functions 2, 3, 
 dimensions, over the instances named in the command (each with its own seed; tuned on instances 1 to 5 only), with a
 bootstrap 95 % interval. Targets 10^2 to 10^-8 above the optimum, 51 of them; one evaluation asked for at a time. The
 whole of a curve at 0 would mean that the first target is never met, 1 that all are met at once; the wide range of
-targets makes all figures small. An empty cell was not measured. Ours are run with their defaults, as are the peers
-(Propulate breeds from max(4, dimension); DeepHyper's forest with its sampling of candidates at budget 100 only).
+targets makes all figures small. Ours are run with their defaults, as are the peers (Propulate breeds from
+max(4, dimension)). A cell that is empty, a sampler or an instance that is missing was not measured.
 `cma_es` is ours in name only (the package cmaes) and does not count."""
 PEERS_VARIABLE = "NESTEDGA_PEERS"  # the Python of an environment that has the peers which cannot live in ours
 
