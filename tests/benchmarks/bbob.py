@@ -49,7 +49,9 @@ bootstrap 95 % interval. Targets 10^2 to 10^-8 above the optimum, 51 of them; on
 whole of a curve at 0 would mean that the first target is never met, 1 that all are met at once; the wide range of
 targets makes all figures small. Ours are run with their defaults, as are the peers (Propulate breeds from
 max(4, dimension)). A cell that is empty, a sampler or an instance that is missing was not measured.
-`cma_es` is ours in name only (the package cmaes) and does not count."""
+`cma_es` is ours in name only (the package cmaes) and does not count.
+
+![Share of targets met over evaluations, in 5 and 20 dimensions](bbob.svg)"""
 PEERS_VARIABLE = "NESTEDGA_PEERS"  # the Python of an environment that has the peers which cannot live in ours
 
 Function = Callable[[NDArray[np.float64]], float]
