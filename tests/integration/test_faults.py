@@ -80,7 +80,7 @@ def test_a_rank_that_hangs_ends_the_job_with_its_stacks(nestedga):
 
 
 MISTAKES = {
-    "search": ("search=tabu", "search=tabu is unknown; known search: genetic, pbt"),
+    "search": ("search=tabu", "search=tabu is unknown; known search: agebo, asha"),
     "data": ("data=imagenet", "known data"),
     "experiment": ("+experiment=nope", "known experiment"),
     "gene": ("+space.optimizer.lrr={type: float, low: 0, high: 1}", "the nearest is optimizer.lr"),
