@@ -117,7 +117,7 @@ def render(history: History, now: float) -> RenderableType:
 
 def _generation(history: History) -> str:
     total = history.num_evaluations
-    if not history.header["generational"]:
+    if not history.header.get("generational", True):
         return f"{len(history.evaluations)}{f'/{total}' if total else ''} evaluations"
     of = f"/{total // history.population_size}" if total else ""
     return f"generation {history.num_rows}{of}"
