@@ -201,6 +201,8 @@ class Coordinator:
         for member in members or ():
             self._journal.record("ask", member=member.to_json(), **late)
             self._queue.append(member)
+        if members == [] and late:
+            self._ask()  # what came in while it was thinking may change its mind
 
     def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Order | None:
         """The order for a task that begins with these states; where one is lost, the order that brings it back."""

@@ -18,6 +18,7 @@ from nestedga.search.genetic import Genetic
 from nestedga.search.pbt import PBT, AsynchronousPBT
 from nestedga.search.rungs import SuccessiveHalving
 from nestedga.search.sampling import Sampling
+from nestedga.search_process import DistantSearch
 from nestedga.space import Space
 
 SPACE = Space((FloatGene("x", 0.0, 1.0),))
@@ -71,7 +72,7 @@ class Groups:
             if member_id in self.memory[group]:
                 self.files.content[member_id] = self.memory[group][member_id]
                 self.coordinator.receive(Durable(member_id))
-        else:
+        elif self.orders:
             group = int(self.rng.choice(sorted(self.orders)))
             self.finish(group, self.orders.pop(group))
         self.take_orders()
@@ -108,6 +109,36 @@ class Groups:
             self.coordinator.receive(Evaluated(group, evaluation))
 
 
+class Thinking(DistantSearch):
+    """A distant search without the distance: its far twin's answer comes at a later look."""
+
+    def __init__(self, make, looks=2):
+        self._far, self._looks = make(), looks
+        super().__init__(make(), self, limit_seconds=60.0)
+
+    def send(self, message):
+        word, content = message
+        answer = getattr(self._far, word)(content)
+        if word == "ask":
+            self._answer, self._left = answer, self._looks
+
+    def poll(self):
+        self._left -= 1
+        return self._left < 0
+
+    def recv(self):
+        return self._answer
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 7])
+@pytest.mark.parametrize("deaths", [0, 5])
+def test_a_search_that_thinks_for_long_gives_the_same_run(tmp_path, num_groups, deaths):
+    for seed in range(3):
+        plain, _, _ = run(tmp_path / f"plain{seed}", seed=seed, num_groups=num_groups)
+        late, _, _ = run(tmp_path / f"late{seed}", lambda: Thinking(search), num_groups, seed, deaths)
+        assert late == plain
+
+
 def fom_of(member, parents):
     return (member.genotype["x"] - 0.3) ** 2 + (parents[0] % 97) / 1e4 if parents else 1.0 + member.genotype["x"]
 
@@ -118,6 +149,7 @@ def search(kind=PBT, **more):
 
 def run(path, make=search, num_groups=3, seed=0, deaths=0, fails=frozenset(), modes=("min",)):
     """A whole run, killed and resumed at random moments; gives its journal's members and evaluations."""
+    path.mkdir(exist_ok=True)
     rng = np.random.default_rng(seed)
     files, book = Files(), path / "journal.jsonl"
     while True:
