@@ -111,11 +111,14 @@ class Lifeline:
             world, failed = self._comm.Get_group(), self._comm.Get_failed()
             dead = sorted(failed.Translate_ranks(list(range(failed.Get_size())), world))
         lowest_alive = min(set(range(self._comm.Get_size())) - set(dead))
-        if self._comm.Get_rank() == lowest_alive:
+        if self._comm.Get_rank() != lowest_alive:
+            time.sleep(TELL_SECONDS)  # the launcher kills the rest at the next exit: the one that tells goes first
+        else:
             who = f"world rank {', '.join(map(str, dead))}" if dead else f"a rank ({error})"
             print(
                 f"nestedga: {who} has died; the same command with resume=true goes on",
                 file=sys.stderr,
                 flush=True,
             )
+            time.sleep(2 * POLL_SECONDS)  # until the launcher has passed it on
         os._exit(1)
