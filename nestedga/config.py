@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -30,6 +30,7 @@ from nestedga.space import Space
 
 PACKAGE = Path(__file__).resolve().parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
+T = TypeVar("T")
 
 
 # Types of all that is not a free section; comments and defaults stand in conf/config.yaml.
@@ -69,6 +70,15 @@ class IntervalConfig:
 
 
 @dataclass
+class StatesConfig:
+    """Section ``states``."""
+
+    memory_limit: Any = "50%"  # sizes: nestedga/state_limits.py
+    local_dir: str | None = None
+    local_limit: Any = None
+
+
+@dataclass
 class TrainingConfig:
     """Section ``training``."""
 
@@ -86,6 +96,7 @@ class Schema:
     groups: GroupsConfig = field(default_factory=GroupsConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     interval: IntervalConfig = field(default_factory=IntervalConfig)
+    states: StatesConfig = field(default_factory=StatesConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: dict[str, Any] = field(default_factory=dict)
     space: dict[str, Any] = field(default_factory=dict)
@@ -225,6 +236,37 @@ class Configuration:
             if not GlobalHydra.instance().is_initialized():
                 initialize_config_dir(str(CONF), version_base="1.3", job_name="nestedga")
             return compose("config", [*self._overrides, *more], return_hydra_config=True)
+
+
+def split_off(name: str, kind: type[T], overrides: Sequence[str]) -> tuple[T, list[str]]:
+    """A section that the configuration does not have: a program's own.
+
+    Args:
+        name: of the section.
+        kind: a dataclass with defaults for all fields.
+        overrides: as typed; those that begin with the section's name fill it.
+
+    Returns:
+        The section, and the other overrides.
+
+    Raises:
+        SettingError: no such setting, or a value of another type.
+    """
+    own = [text for text in overrides if text.startswith(f"{name}.")]
+    section = OmegaConf.structured(kind)
+    known = [f"{name}.{key}" for key in section]
+    with one_line_errors():
+        for override in OverridesParser.create().parse_overrides(own):
+            path, value = override.key_or_group, override.value()
+            if override.is_sweep_override():
+                raise SettingError(f"{override.input_line} names several values; choose one")
+            if path not in known:
+                raise SettingError(f"{path} is no setting; the nearest is {_nearest(path, known)}")
+            try:
+                OmegaConf.update(section, path.partition(".")[2], value)
+            except OmegaConfBaseException as error:
+                raise SettingError(f"{path}={value!r} does not do: {_one_line(error)}") from error
+    return OmegaConf.to_object(section), [text for text in overrides if text not in own]  # type: ignore[return-value]
 
 
 def build(section: Any, *args: Any, **kwargs: Any) -> Any:

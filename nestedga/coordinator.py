@@ -6,27 +6,41 @@ No MPI and no torch here: reports come in, orders go out. Rule of the house: jou
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from nestedga.errors import SettingError
-from nestedga.front import Front
+from nestedga.estate import Estate, StateFiles
 from nestedga.journal import Journal, Record
+from nestedga.layout import Layout
 from nestedga.member import Evaluation, Member
-from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
+from nestedga.messages import Ahead, Dissolved, Durable, Evaluated, Order, Ready, Report, Stopped, Task, Tested
+from nestedga.roster import Roster
 from nestedga.search.base import Search
 from nestedga.search_process import DistantSearch
 
 
-class StateFiles(Protocol):
-    """Durable copies of states, by member id."""
+class Allotment(Protocol):
+    """How idle ranks are shared among members that wait."""
 
-    def intact(self, member_id: int) -> bool: ...
+    def sizes(self, promises: Sequence[float], num_ranks: int) -> tuple[int, ...]:
+        """Sizes of the groups that all these ranks form, largest first.
 
-    def remove(self, member_id: int) -> None: ...
+        Args:
+            promises: of the members that wait, least (best) first: the minimised FoM of a parent, infinite without one.
+            num_ranks: idle ones.
+        """
+        ...
 
-    def all(self) -> Iterable[int]: ...
+
+class Work(NamedTuple):
+    """What a group is to do, before it is known which."""
+
+    task: Task
+    member: Member | None = None
+    states: tuple[int, ...] = ()  # that it begins with
 
 
 class Coordinator:
@@ -37,7 +51,9 @@ class Coordinator:
         journal: the record of the run.
         files: durable copies of states.
         modes: ``min`` or ``max`` for each objective: the user's sign.
-        num_groups: groups that will report.
+        layout: the groups that will report.
+        nodes: the node of each world rank; None: all on one.
+        allotment: forms other groups of idle ranks; None: the layout stays.
         max_seconds: nothing is handed out later than this after the start.
         clock: seconds, monotonic; a simulation brings its own.
     """
@@ -49,27 +65,30 @@ class Coordinator:
         files: StateFiles,
         *,
         modes: Sequence[str],
-        num_groups: int,
+        layout: Layout,
+        nodes: Sequence[int] | None = None,
+        allotment: Allotment | None = None,
         max_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        nodes = [0] * sum(layout.sizes) if nodes is None else nodes
         self.search = search
         self.finished = False
         self.thinking = False  # the search was asked and has not answered yet
         self._journal = journal
-        self._files = files
-        self._modes = tuple(modes)
-        self._num_groups = num_groups
+        self._allotment = allotment
+        self._uneven = allotment is not None or len(set(layout.sizes)) > 1
         self._clock = clock
         self._deadline = None if max_seconds is None else clock() + max_seconds
-        self._queue: list[Member] = []  # asked, waiting for a group
-        self._idle: set[int] = set()
+        self._out_of_time = False
+        self._roster = Roster(layout, nodes)
+        self._queue: dict[int, Member] = {}  # asked, waiting for a group, by id
+        self._earmarked: dict[int, Member] = {}  # asked, and probably next for a busy group, by group
+        self._unmarked: set[int] = set()  # busy groups for which nobody is earmarked
         self._orders: dict[int, Order] = {}  # out, by group
-        self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
-        self._front = Front()
-        self._holders: dict[int, list[int]] = {}  # groups with the state in memory, by member
-        self._durable: set[int] = set()
-        self._to_drop: dict[int, list[int]] = defaultdict(list)  # by group, told with its next order
+        self._estate = Estate(files, modes, nodes)
+        self._num_changes = 0  # since states were let go
+        self._last_seconds: Counter[str] = Counter()  # by activity, of groups that have dissolved or stopped
         self._tested = False
         self._stopped: set[int] = set()
         self._num_told = 0
@@ -79,205 +98,256 @@ class Coordinator:
         """Rebuilds search and queue from a journal; members asked and not told are handed out again."""
         asked: dict[int, Member] = {}
         untold: deque[Evaluation] = deque()  # journalled while the search was thinking
+
+        def tell_first(number: int) -> None:
+            while self._num_told - len(untold) < number:
+                self.search.tell(untold.popleft())
+
         for number, record in enumerate(records, start=1):
             if record["event"] == "ask":
                 member = Member.from_json(record["member"])
-                while self._num_told - len(untold) < record.get("told", self._num_told):
-                    self.search.tell(untold.popleft())
+                tell_first(record.get("told", self._num_told))
                 self.search.adopt(member)
                 asked[member.id] = member
             elif record["event"] == "tell":
                 evaluation = Evaluation.from_json(record["evaluation"])
                 untold.append(self._take(asked.pop(evaluation.member_id), evaluation))
             elif record["event"] == "test":
-                while untold:
-                    self.search.tell(untold.popleft())
+                tell_first(self._num_told)
                 self._tested = self.search.done  # a run that had hit its time limit may still find a better one
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
-                self._forget(self._wanted(asked.values(), untold), keep_files=True)
-        for evaluation in untold:
-            self.search.tell(evaluation)
-        self._queue = sorted(asked.values(), key=lambda member: member.id)
-        on_disk = set(self._files.all())
-        self._durable = {member_id for member_id in on_disk & set(self._known) if self._files.intact(member_id)}
-        for member_id in on_disk - self._durable:
-            self._files.remove(member_id)
-        self._forget(self._wanted())
+                self._estate.forget(self._wanted(asked.values(), untold), keep_files=True)
+        tell_first(self._num_told)
+        self._queue = dict(sorted(asked.items()))
+        self._estate.find_files()
+        self._estate.forget(self._wanted())
 
     def receive(self, report: Report) -> None:
         """Takes in one report of a leader."""
         match report:
             case Ready(group):
-                self._idle.add(group)
-            case Evaluated(group, evaluation):
-                self._idle.add(group)
-                order = self._orders.pop(group)
+                self._roster.add_ready(group)
+            case Evaluated(group, evaluation, durable):
+                order = self._free(group)
+                self._estate.add_durable(durable)
                 assert order.member is not None and order.member.id == evaluation.member_id
                 if order.task is Task.RETRAIN:
+                    self._journal.record(
+                        "repeat", group=group, member_id=evaluation.member_id, ledger=evaluation.ledger
+                    )
                     self._check_repeated(evaluation)
                 else:
                     self._journal.record("tell", group=group, evaluation=evaluation.to_json())
                     self.search.tell(self._take(order.member, evaluation))
                 if evaluation.ok and evaluation.checksum is not None:
-                    self._holders[evaluation.member_id] = [group]
+                    self._estate.add_holder(evaluation.member_id, group)
             case Tested(group, metrics, ledger):
-                self._idle.add(group)
-                order = self._orders.pop(group)
-                assert order.member is not None
-                self._journal.record("test", group=group, member_id=order.member.id, metrics=metrics, ledger=ledger)
+                member = self._free(group).member
+                assert member is not None
+                self._journal.record("test", group=group, member_id=member.id, metrics=metrics, ledger=ledger)
                 self._tested = True
-            case Holding(group, member_id):
-                self._holders.setdefault(member_id, []).append(group)
-            case Durable(member_id):
-                self._durable.add(member_id)
-            case Stopped(group, ledger):
+            case Durable(_, member_ids):
+                self._estate.add_durable(member_ids)
+            case Dissolved(_, ledger):
+                self._last_seconds.update(ledger)
+                if self._roster.dissolved():
+                    groups = sorted(self._roster.sizes.items())
+                    self._journal.record("regroup", groups=groups, ledger=dict(self._last_seconds))
+                    self._last_seconds.clear()
+            case Stopped(group, ledger, durable):
                 self._stopped.add(group)
-                if len(self._stopped) == self._num_groups:
-                    status = "complete" if self.search.done else "max_seconds"
-                    front = list(self._front.ids)
-                    if self._num_told and not front:
-                        status = "failed"
-                    self._journal.record("end", status=status, front=front, ledger=ledger)
-                    self._journal.flush()
-                    self.finished = True
+                self._estate.add_durable(durable)
+                self._last_seconds.update(ledger)
+                if len(self._stopped) == len(self._roster):
+                    self._end()
+        self._num_changes += 1
 
-    def decide(self) -> list[tuple[int, Order]]:
-        """Orders for idle groups, journalled already; call it after every batch of reports."""
-        sent: list[tuple[int, Order]] = []
-        while self._idle and (order := self._next_order()) is not None:
-            group = self._place(order)
-            self._idle.discard(group)
-            if order.task is not Task.STOP:
-                assert order.member is not None
-                self._orders[group] = order
-                self._journal.record("order", group=group, member_id=order.member.id, task=order.task.value)
-            sent.append((group, order))
-        self._forget(self._wanted())
+    def decide(self) -> list[tuple[int, Order | Ahead]]:
+        """Messages to leaders, journalled already; call it after every batch of reports."""
+        self._out_of_time = self._deadline is not None and self._clock() > self._deadline
+        messages: list[tuple[int, Order | Ahead]] = list(self._regroup())
+        while self._roster.num_idle and not self._roster.forming and (found := self._next_work()) is not None:
+            messages.append(self._send(*found))
+        messages += self._look_ahead()
+        # Amortised, for it goes through all that is known: at least one change in thirty-two of them.
+        if self._num_changes * 32 > max(len(self._estate), len(self._orders)):
+            self._num_changes = 0
+            self._estate.forget(self._wanted())
         self._journal.flush()
-        return [
-            (group, Order(order.task, order.member, order.sources, tuple(self._to_drop.pop(group, ()))))
-            for group, order in sent
-        ]
+        return [(group, self._with_drops(group, message)) for group, message in messages]
 
     @property
     def best(self) -> Member | None:
         """The best by the first objective; between equals, by the next."""
-        return self._known[self._front.ids[0]][0] if self._front.ids else None
+        return self._estate.best
 
     # What comes next
 
-    def _next_order(self) -> Order | None:
-        out_of_time = self._deadline is not None and self._clock() > self._deadline
-        if not out_of_time:
-            if not self._queue:
-                self._ask()
-            for member in self._queue:
-                order = self._begin(Task.TRAIN, member, member.weights_parents)
-                if order is not None and order.task is Task.TRAIN:
-                    self._queue.remove(member)
-                if order is not None:
-                    return order
-        if self._orders or (self.thinking and not out_of_time):
+    def _next_work(self) -> tuple[int, Work] | None:
+        """What is to be done next, and the idle group that is to do it."""
+        if not self._out_of_time:
+            self._ask()
+            for owner, member in self._waiting():
+                work = self._begin(Task.TRAIN, member, member.weights_parents)
+                if work is None:
+                    continue
+                if work.task is not Task.TRAIN:
+                    return self._group_for(work), work
+                if owner is None:
+                    del self._queue[member.id]
+                    return self._group_for(work), work
+                del self._earmarked[owner]
+                if self._roster.is_idle(owner):
+                    return owner, work
+                self._unmarked.add(owner)  # busy still: whoever is idle may have what was meant for it
+                return self._group_for(work), work
+        if self._orders or (self.thinking and not self._out_of_time):
             return None
-        assert out_of_time or self.search.done, "the search asks for nobody though nobody is in flight"
+        assert self._out_of_time or self.search.done, "the search asks for nobody though nobody is in flight"
+        work = self._closing_work()
+        return None if work is None else (self._group_for(work), work)
+
+    def _waiting(self) -> Iterator[tuple[int | None, Member]]:
+        """Members that may be handed out, and for which group each is earmarked."""
+        if self._earmarked:
+            for group in [group for group in self._roster.idle if group in self._earmarked]:
+                yield group, self._earmarked[group]
+        if self._uneven:
+            yield from ((None, member) for member in sorted(self._queue.values(), key=self._estate.promise))
+        else:
+            yield from ((None, member) for member in self._queue.values())
+        yield from self._earmarked.items()
+
+    def _closing_work(self) -> Work | None:
+        """After the last evaluation; None: somebody has something to finish first."""
         best = self.best
         if best is not None and not self._tested:
             return self._begin(Task.TEST, best, (best.id,))
-        for member_id in self._front.ids:
-            if self._has_state(member_id) and member_id not in self._durable:
-                if self._holders.get(member_id):
-                    return None  # its file is being written; groups stop only when that is done
-                member = self._known[member_id][0]
+        for member_id in self._estate.front.ids:
+            if self._estate.is_lost(member_id):
+                member = self._estate.member(member_id)
                 return self._begin(Task.RETRAIN, member, member.weights_parents)
-        return Order(Task.STOP)
+            if self._estate.has_state(member_id) and not self._estate.is_durable(member_id):
+                return None  # its file is being written; groups stop only when that is done
+        return Work(Task.STOP)
 
     def _ask(self) -> None:
+        """Asks for as many members as have no group yet, those for later included."""
+        ahead = self.search.prefetch * len(self._orders) if self._allotment is None else 0
+        wanted = self._roster.num_idle + ahead - len(self._queue) - len(self._earmarked)
+        if wanted <= 0:
+            return
         if not self.thinking:
             self._told_when_asked = self._num_told
-        members = self.search.ask(len(self._idle))
+        members = self.search.ask(wanted)
         self.thinking = members is None
         # A replay must not tell the search earlier what it did not know when it was asked.
         late = {"told": self._told_when_asked} if self._told_when_asked < self._num_told else {}
         for member in members or ():
             self._journal.record("ask", member=member.to_json(), **late)
-            self._queue.append(member)
+            self._queue[member.id] = member
         if members == [] and late:
             self._ask()  # what came in while it was thinking may change its mind
 
-    def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Order | None:
-        """The order for a task that begins with these states; where one is lost, the order that brings it back."""
+    def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Work | None:
+        """Work that begins with these states; where one is lost, the work that brings it back.
+
+        None while that is being done.
+        """
         for state in states:
-            if self._has_state(state) and not self._holders.get(state) and state not in self._durable:
+            if self._estate.is_lost(state):
                 if any(
                     order.task is Task.RETRAIN and order.member and order.member.id == state
                     for order in self._orders.values()
                 ):
-                    return None  # being trained again
-                lost = self._known[state][0]
+                    return None
+                lost = self._estate.member(state)
                 return self._begin(Task.RETRAIN, lost, lost.weights_parents)
-        # The latest holder first: it has served least, and so a much wanted state spreads.
-        sources = tuple(
-            (state, tuple(reversed(self._holders.get(state, ())))) for state in states if self._has_state(state)
-        )
-        return Order(task, member, sources)
+        return Work(task, member, tuple(state for state in states if self._estate.has_state(state)))
 
-    def _place(self, order: Order) -> int:
-        """The idle group that suits an order best: one that holds the state already."""
-        holders = {group for _, groups in order.sources for group in groups}
-        return min(self._idle, key=lambda group: (group not in holders, group))
+    def _look_ahead(self) -> list[tuple[int, Ahead]]:
+        """Earmarks members for busy groups, and has states fetched that these will begin with."""
+        if not self.search.prefetch or self._allotment is not None or self._out_of_time:
+            return []
+        self._ask()
+        messages = []
+        while self._queue and self._unmarked:
+            group, member = self._unmarked.pop(), self._queue.pop(next(iter(self._queue)))
+            self._earmarked[group] = member
+            absent = [i for i in member.weights_parents if (there := self._estate.holders(i)) and group not in there]
+            if absent:
+                messages.append((group, Ahead(tuple(self._estate.source(i, group) for i in absent))))
+        return messages
+
+    # Who does it
+
+    def _group_for(self, work: Work) -> int:
+        """The idle group that suits best; where they differ in size, the largest, for the most promising come first."""
+        if self._uneven:
+            return self._roster.largest()
+        return self._roster.nearest(holder for state in work.states for holder in self._estate.holders(state))
+
+    def _send(self, group: int, work: Work) -> tuple[int, Order]:
+        self._roster.take(group)
+        order = Order(work.task, work.member, tuple(self._estate.source(state, group) for state in work.states))
+        if work.member is not None:
+            self._orders[group] = order
+            self._journal.record("order", group=group, member_id=work.member.id, task=work.task.value)
+        if work.task is Task.TRAIN and group not in self._earmarked:
+            self._unmarked.add(group)
+        return group, order
+
+    def _with_drops(self, group: int, message: Order | Ahead) -> Order | Ahead:
+        return message if isinstance(message, Ahead) else replace(message, drop=self._estate.take_drops(group))
+
+    def _free(self, group: int) -> Order:
+        """A group has done what it was ordered to."""
+        self._roster.add_idle(group)
+        self._unmarked.discard(group)
+        return self._orders.pop(group)
+
+    def _regroup(self) -> Iterator[tuple[int, Order]]:
+        """Forms other groups of idle ranks, where those suit the members that wait."""
+        if self._allotment is None or not self._roster.num_idle or self._roster.forming or self._out_of_time:
+            return
+        self._ask()
+        if self._queue:
+            promises = sorted(map(self._estate.promise, self._queue.values()))
+            sizes = self._allotment.sizes(promises, sum(self._roster.idle_sizes))
+            if sizes != self._roster.idle_sizes:
+                for group, groups in self._roster.reform(sizes).items():
+                    yield group, Order(Task.REGROUP, groups=groups)
+
+    def _end(self) -> None:
+        status = "complete" if self.search.done else "max_seconds"
+        front = list(self._estate.front.ids)
+        if self._num_told and not front:
+            status = "failed"
+        self._journal.record("end", status=status, front=front, ledger=dict(self._last_seconds))
+        self._journal.flush()
+        self.finished = True
 
     # What is kept
 
     def _take(self, member: Member, evaluation: Evaluation) -> Evaluation:
         """Takes in what is known of a member now; gives what the search is to be told."""
-        minimised = evaluation.minimised(self._modes)
         self._num_told += 1
-        self._known[member.id] = (member, evaluation)
-        if minimised.ok:
-            self._front.add(member.id, minimised.values)
-        return minimised
-
-    def _has_state(self, member_id: int) -> bool:
-        return self._known[member_id][1].checksum is not None
+        return self._estate.add(member, evaluation)
 
     def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[Evaluation] = ()) -> set[int]:
         """Members whose state somebody may still begin with."""
         wanted = self.search.needed() | {evaluation.member_id for evaluation in untold}
-        wanted.update(self._front.ids[:1])  # the test split is read for the best
-        for member in (*asked, *self._queue):
+        for member in (*asked, *self._queue.values(), *self._earmarked.values()):
             wanted.update(member.weights_parents)
         for order in self._orders.values():
             assert order.member is not None
-            wanted.update(member_id for member_id, _ in order.sources)
+            wanted.update(source.member_id for source in order.sources)
             if order.task is Task.RETRAIN:
                 wanted.add(order.member.id)
         return wanted
 
-    def _forget(self, wanted: set[int], keep_files: bool = False) -> None:
-        """Lets go of what nobody wants. A parent's file goes only when its children's are durable."""
-        front = set(self._front.ids)
-        kept = wanted | front
-        rest = list(kept)
-        while rest:
-            member_id = rest.pop()
-            if member_id in self._durable or not self._has_state(member_id):
-                continue
-            parents = set(self._known[member_id][0].weights_parents) - kept
-            kept |= parents
-            rest += parents
-        self._known = {member_id: self._known[member_id] for member_id in kept}
-        # Nobody begins with the rest of the front: to have it on disk is enough.
-        in_memory = wanted | (front - self._durable)
-        for member_id in [i for i in self._holders if i not in in_memory]:
-            for group in self._holders.pop(member_id):
-                self._to_drop[group].append(member_id)
-        if not keep_files:
-            for member_id in self._durable - kept:
-                self._files.remove(member_id)
-            self._durable &= kept
-
     def _check_repeated(self, evaluation: Evaluation) -> None:
-        _, journalled = self._known[evaluation.member_id]
+        journalled = self._estate.evaluation(evaluation.member_id)
         same = evaluation.values == journalled.values and evaluation.checksum == journalled.checksum
         if not same and evaluation.ranks == journalled.ranks:
             raise SettingError(
@@ -297,13 +367,22 @@ class Mail(Protocol):
 
     def poll_reports(self) -> list[Report]: ...
 
-    def order(self, group: int, message: Order) -> None: ...
+    def order(self, leader: int, order: Order) -> None: ...
+
+    def tell_ahead(self, leader: int, ahead: Ahead) -> None: ...
 
     def flush(self, limit_seconds: float) -> None: ...
 
 
-def serve(coordinator: Coordinator, mail: Mail, nap_seconds: float = 0.001) -> None:
-    """Runs a coordinator until its run is over; sleeps between reports, for it shares a core with a training rank."""
+def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None], nap_seconds: float = 0.001) -> None:
+    """Runs a coordinator until its run is over; sleeps between reports, for it shares a core with a training rank.
+
+    Args:
+        coordinator: whose run it is.
+        mail: with the leaders.
+        show: brings displays up to date; called once orders are out, for no group waits for a display.
+        nap_seconds: between two looks for reports.
+    """
     while not coordinator.finished:
         reports = mail.poll_reports()
         if not reports:
@@ -312,6 +391,10 @@ def serve(coordinator: Coordinator, mail: Mail, nap_seconds: float = 0.001) -> N
                 continue
         for report in reports:
             coordinator.receive(report)
-        for group, order in coordinator.decide():
-            mail.order(group, order)
+        for group, message in coordinator.decide():
+            if isinstance(message, Ahead):
+                mail.tell_ahead(group, message)
+            else:
+                mail.order(group, message)
+        show()
     mail.flush(limit_seconds=60.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -17,12 +18,10 @@ from nestedga.comm.launcher import launched_rank
 from nestedga.config import Configuration
 from nestedga.coordinator import Coordinator
 from nestedga.errors import SettingError
-from nestedga.journal import Journal, Record
+from nestedga.journal import Journal
 from nestedga.plan import Plan
-from nestedga.report.history import History
-from nestedga.report.progress import Bars, Lines
+from nestedga.report.displays import Displays
 from nestedga.report.summary import closing, show, summarise
-from nestedga.report.tensorboard import TensorBoard
 from nestedga.run_folder import RunFolder, write_beside
 from nestedga.search.base import Generational, Search
 from nestedga.search_process import DistantSearch, SearchProcess
@@ -33,20 +32,39 @@ VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
 
 class Desk:
-    """Begins or resumes a run, and closes it."""
+    """Begins or resumes a run, and closes it.
+
+    Args:
+        folder: of the run, locked.
+        configuration: the job's.
+        plan: the job's.
+        search_process: where a slow search needs one.
+        nodes: the node of each world rank.
+        began: when the job began, on the monotonic clock.
+
+    Attributes:
+        coordinator: of the run, once it is open.
+        displays: likewise.
+    """
 
     coordinator: Coordinator
+    displays: Displays
 
     def __init__(
-        self, folder: RunFolder, configuration: Configuration, plan: Plan, search_process: SearchProcess | None
+        self,
+        folder: RunFolder,
+        configuration: Configuration,
+        plan: Plan,
+        search_process: SearchProcess | None,
+        nodes: Sequence[int],
+        began: float,
     ) -> None:
         self._folder = folder
         self._configuration = configuration
         self._plan = plan
         self._search_process = search_process
-        self._history = History()
-        # Under a launcher the output is a pipe in the end, even where it lends each rank a terminal of its own.
-        self._progress = Bars() if sys.stdout.isatty() and launched_rank() is None else Lines()
+        self._nodes = nodes
+        self._began = began
 
     def open(self) -> None:
         """Begins a run, or goes on with one."""
@@ -56,27 +74,29 @@ class Desk:
             _check_same(plan.settings, yaml.safe_load(folder.config.read_text()), folder)
         else:
             write_beside(folder.config, self._configuration.yaml())
-        self._tensorboard = TensorBoard(folder.tensorboard)
-        self._journal = Journal(folder.journal, self._take)
+        # Under a launcher the output is a pipe in the end, even where it lends each rank a terminal of its own.
+        self.displays = Displays(folder, live=sys.stdout.isatty() and launched_rank() is None)
+        self._journal = Journal(folder.journal, self.displays.put)
         self.coordinator = Coordinator(
             self._search(),
             self._journal,
             folder,
             modes=plan.objectives.modes,
-            num_groups=plan.layout.num_groups,
+            layout=plan.layout,
+            nodes=self._nodes,
             max_seconds=plan.settings["run"]["max_seconds"],
         )
-        self.coordinator.replay(self._replayed(journal.read(folder.journal)))
+        self.coordinator.replay(self.displays.replayed(journal.read(folder.journal)))
         self._warn_of_idle_ranks()
         self._journal.record("resume" if resumed else "run", **self._header())
         self._journal.flush()
+        self.displays.show()
 
     def close(self) -> int:
         """Writes the summary and the best member; gives the exit code."""
-        folder, history = self._folder, self._history
+        folder, history = self._folder, self.displays.history
         self._journal.close()
-        self._tensorboard.close()
-        self._progress.close()
+        self.displays.close()
         write_beside(folder.summary, json.dumps(summarise(history), indent=2, allow_nan=False) + "\n")
         best = self.coordinator.best
         if best is not None:
@@ -113,19 +133,6 @@ class Desk:
                 flush=True,
             )
 
-    def _take(self, record: Record) -> None:
-        self._history.take(record)
-        self._tensorboard.take(record)
-        self._progress.take(record)
-
-    def _replayed(self, records: Iterable[Record]) -> Iterable[Record]:
-        """Earlier records on their way to the coordinator, shown to the displays in passing."""
-        for record in records:
-            self._history.take(record)
-            self._tensorboard.take(record)
-            self._progress.take(record, replayed=True)
-            yield record
-
     def _header(self) -> dict[str, Any]:
         plan, settings = self._plan, self._plan.settings
         return {
@@ -141,6 +148,7 @@ class Desk:
             "unit": plan.unit,
             "layout": str(plan.layout),
             "group_sizes": list(plan.layout.sizes),
+            "initialise_seconds": time.monotonic() - self._began,
             "versions": {
                 "nestedga": __version__,
                 "python": sys.version.split()[0],

@@ -24,7 +24,8 @@ from nestedga.errors import SettingError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-    from nestedga.comm.groups import Groups
+    from nestedga.comm.groups import Group, World
+    from nestedga.layout import Layout
 
 TRIAL_SECONDS = 2.0
 TRIAL_NUMBERS = 1 << 18  # float32, so 1 MiB: about the gradients of ResNet-20
@@ -102,18 +103,18 @@ def _describe_horovod(hvd: Any) -> str:
 
 def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads: int) -> list[str]:
     """MPI, the split, the trial; every rank together. Adds to the facts; gives what is wrong on any rank."""
-    from nestedga.comm.groups import library_version, split, start_mpi
-    from nestedga.comm.layout import split_evenly
+    from nestedga.comm.groups import World, library_version, start_mpi
     from nestedga.comm.lifeline import Lifeline
     from nestedga.comm.waiting import gather_all
+    from nestedga.layout import split_evenly
 
     try:
-        world = start_mpi(threads)
+        comm = start_mpi(threads)
     except RuntimeError as error:
         return [*wrong, f"{error}; use an MPI built with threads, and leave MPI4PY_RC_THREAD_LEVEL unset"]
     facts.append(("MPI", f"{library_version()}, MPI_THREAD_MULTIPLE"))
-    facts.append(("fault tolerance", _fault_tolerance(world)))
-    size, here = world.Get_size(), launched_local_size()
+    facts.append(("fault tolerance", _fault_tolerance(comm)))
+    size, here = comm.Get_size(), launched_local_size()
     if size == 1 and here > 1:
         return [*wrong, f"{here} ranks were started and MPI sees one; use the mpirun of the MPI that mpi4py uses"]
     yields = os.environ.get("OMPI_MCA_mpi_yield_when_idle") == "1"  # noqa: SIM112 (Open MPI's own spelling)
@@ -121,12 +122,11 @@ def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads
     facts.append(("node", f"ranks x threads: {here} x {threads} on {os.cpu_count()} cores; {waits}"))
     layout = split_evenly(size, min(2, size) if group_size is None else group_size, "spread")
     facts.append(("layout", str(layout)))
-    everywhere = gather_all(world, wrong, HANG_SECONDS, "all ranks")
+    everywhere = gather_all(comm, wrong, HANG_SECONDS, "all ranks")
     if any(everywhere):
         return [f"world rank {rank}: {text}" for rank, there in enumerate(everywhere) for text in there]
-    lifeline = Lifeline(world)
-    with split(world, layout) as groups:
-        wrong = try_groups(groups, threads, facts, lambda: lifeline.end_job(1))
+    lifeline = Lifeline(comm)
+    wrong = try_groups(World(comm), layout, threads, facts, lambda: lifeline.end_job(1))
     lifeline.close()
     return wrong
 
@@ -140,38 +140,43 @@ def _fault_tolerance(world: MPI.Comm) -> str:
     return f"supported, switched {'on' if on else 'off; mpirun --with-ft ulfm switches it on'}"
 
 
-def try_groups(groups: Groups, threads: int, facts: Facts, end_job: Callable[[], None]) -> list[str]:
+def try_groups(world: World, layout: Layout, threads: int, facts: Facts, end_job: Callable[[], None]) -> list[str]:
     """Every group's trial at the same time; every rank together. As ``in_the_world``."""
     from nestedga.comm.waiting import gather_all
 
     def hang() -> None:
-        print(f"wrong: world rank {groups.world_rank} hangs in its group; is a firewall in the way?", flush=True)
+        print(f"wrong: world rank {world.rank} hangs in its group; is a firewall in the way?", flush=True)
         end_job()
 
     timer = threading.Timer(HANG_SECONDS, hang)
     timer.start()
+    group = world.form(layout.groups)
     try:
-        here = (platform.node(), *trial(groups, threads), "")
+        here = (platform.node(), *trial(world, group, threads), "")
         facts.append(("Horovod in MPI", "mpi_threads_supported yes"))  # no would have been an exception
     except Exception as error:  # noqa: BLE001 (whatever it is, it is what the user wants to read)
         here = (platform.node(), "?", 0.0, f"{type(error).__name__}: {error}".splitlines()[0])
-    seen = gather_all(groups.world, here, 2 * HANG_SECONDS, "all ranks")
+    seen = gather_all(world.comm, here, 2 * HANG_SECONDS, "all ranks")
     timer.cancel()
     nodes = Counter(node for node, *_ in seen)
     facts.append(("ranks per node", _listed(f"{count} on {node}" for node, count in nodes.items())))
-    first = 0
-    for group, size in enumerate(groups.layout.sizes):
-        ranks, rate = seen[first : first + size], seen[first][2]
-        sums = f"{rate:.0f} allreduces/s, {rate * 4 * TRIAL_NUMBERS / 1e6:.0f} MB/s"
-        who = _listed(f"{first + i} on {device}" for i, (_, device, *_) in enumerate(ranks))
-        verdict = "failed" if any(trouble for *_, trouble in ranks) else "ok"
-        facts.append((f"group {group}", f"world ranks {who}; {sums if size > 1 else 'nothing to sum'}; {verdict}"))
-        first += size
+    for ranks in layout.groups:
+        rate = seen[ranks[0]][2]
+        sums = (
+            f"{rate:.0f} allreduces/s, {rate * 4 * TRIAL_NUMBERS / 1e6:.0f} MB/s"
+            if len(ranks) > 1
+            else "nothing to sum"
+        )
+        who = _listed(f"{rank} on {seen[rank][1]}" for rank in ranks)
+        verdict = "failed" if any(seen[rank][3] for rank in ranks) else "ok"
+        facts.append((f"group {ranks[0]}", f"world ranks {who}; {sums}; {verdict}"))
     return [f"world rank {rank}: {trouble}" for rank, (*_, trouble) in enumerate(seen) if trouble]
 
 
-def trial(groups: Groups, threads: int) -> tuple[str, float]:
+def trial(world: World, group: Group, threads: int) -> tuple[str, float]:
     """Sums 1 MiB over the group for two seconds while the others do: (device of this rank, sums per second).
+
+    A group of one rank has nothing to sum: 0 per second.
 
     Raises:
         RuntimeError: Horovod found an MPI without threads, or a sum is wrong.
@@ -182,22 +187,22 @@ def trial(groups: Groups, threads: int) -> tuple[str, float]:
     from nestedga.training.data_parallel import DataParallel, pick_device
 
     torch.set_num_threads(threads)
-    parallel = DataParallel(groups.training)
+    parallel = DataParallel(group.training)
     try:
         if not hvd.mpi_threads_supported():
             raise RuntimeError("Horovod finds MPI without threads; build both with the same MPI (launch/setup.sh)")
-        device = pick_device("auto", groups.node_rank, alone=groups.inner_size == 1)
-        right = groups.inner_size * (groups.inner_size + 1) / 2
+        device = pick_device("auto", world.node_rank, alone=len(group.ranks) == 1)
+        right = len(group.ranks) * (len(group.ranks) + 1) / 2
         numbers = torch.empty(TRIAL_NUMBERS, device=device)
         began, count, votes = time.monotonic(), 0, 0.0
         while not votes:  # the last number is a vote to stop, so that all ranks stop after the same sum
-            numbers.fill_(groups.inner_rank + 1)
+            numbers.fill_(group.inner_rank + 1)
             numbers[-1] = time.monotonic() - began > TRIAL_SECONDS
             parallel.sum_(numbers, "doctor")
             count, votes = count + 1, float(numbers[-1])
             if not bool((numbers[:-1] == right).all()):
                 raise RuntimeError(f"a sum over the group is {numbers[0]:g} and should be {right:g}; {SETUP}")
-        return str(device), count / (time.monotonic() - began)
+        return str(device), count / (time.monotonic() - began) if len(group.ranks) > 1 else 0.0
     finally:
         parallel.close()
 

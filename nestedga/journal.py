@@ -5,26 +5,42 @@ last line (the writer was killed) is forgiven; any other damage is an error that
 
 Events, in the order in which a run writes them:
 
-    run     what runs: names, sizes, versions              ask    the search asked for a member
-    resume  the same again, at a restart                   order  a group was given a member
-    test    the best member on the test split              tell   a group handed in an evaluation
-    end     how the run ended                              lost   a group died; its member is handed out again
+    run     what runs: names, sizes, versions              ask      the search asked for a member
+    resume  the same again, at a restart                   order    a group was given a member
+    test    the best member on the test split              tell     a group handed in an evaluation
+    end     how the run ended                              repeat   it trained a member again whose state was lost
+                                                           regroup  ranks form other groups
+                                                           lost     a group died; its member is handed out again
 """
 
 from __future__ import annotations
 
-import json
+import operator
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import orjson
 
 from nestedga.errors import SettingError
 
-Record = dict[str, Any]
-EVENTS = ("run", "resume", "ask", "order", "tell", "lost", "test", "end")
+EVENTS = ("run", "resume", "ask", "order", "tell", "repeat", "regroup", "lost", "test", "end")
+
+
+class Record(dict[str, Any]):
+    """The content of a line.
+
+    Attributes:
+        offset: where the line begins in its file, in bytes; -1 for a record that is of no file.
+    """
+
+    offset = -1
+
+
+_SCALAR_OF_NUMPY = operator.methodcaller("item")  # exactly, as float() would not be for an integer
 
 
 class JournalError(SettingError):
@@ -36,20 +52,30 @@ class Journal:
 
     Args:
         path: the file; made where missing, its torn last line cut off.
-        listener: called with each record (live displays).
+        listener: called with each record, before it is on disk (live displays).
+        clock: seconds since the epoch; a simulation brings its own.
     """
 
-    def __init__(self, path: Path, listener: Callable[[Record], None] = lambda record: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        listener: Callable[[Record], None] = lambda record: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._listener = listener
+        self._clock = clock
         self._waiting: list[bytes] = []
-        intact = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
-        self._file = open(path, "ab")  # noqa: SIM115 (lives as long as the journal)
-        self._file.truncate(intact)
+        self._file = open(path, "a+b")  # noqa: SIM115 (lives as long as the journal)
+        self._end = _end_of_last_line(self._file)
+        self._file.truncate(self._end)
 
     def record(self, event: str, **content: Any) -> None:
         assert event in EVENTS, event
-        record = {"event": event, "time": time.time(), **content}
-        self._waiting.append(encode(record))
+        record = Record(event=event, time=self._clock(), **content)
+        line = encode(record)
+        record.offset = self._end
+        self._end += len(line)
+        self._waiting.append(line)
         self._listener(record)
 
     def flush(self) -> None:
@@ -65,14 +91,34 @@ class Journal:
         self._file.close()
 
 
-def encode(record: Record) -> bytes:
-    """One line; its last key is the checksum of all before."""
-    content = json.dumps(record, separators=(",", ":"), allow_nan=False)
-    return f'{content[:-1]},"crc":"{zlib.crc32(content.encode()):08x}"}}\n'.encode()
+def _end_of_last_line(file: BinaryIO) -> int:
+    """Where what is complete ends; looked for from the end, for a journal may be longer than memory."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        begin = max(0, end - 2**16)
+        file.seek(begin)
+        if (newline := file.read(end - begin).rfind(b"\n")) >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0
 
 
-def decode(line: bytes) -> Record:
+def encode(record: dict[str, Any]) -> bytes:
+    """One line; its last key is the checksum of all before. JSON has no NaN: it becomes null.
+
+    Raises:
+        TypeError: JSON has no such value.
+    """
+    content = orjson.dumps(record, default=_SCALAR_OF_NUMPY)
+    return b'%b,"crc":"%08x"}\n' % (content[:-1], zlib.crc32(content))
+
+
+def decode(line: bytes, offset: int = -1) -> Record:
     """The reverse of ``encode``.
+
+    Args:
+        line: with its end of line.
+        offset: where it stands.
 
     Raises:
         ValueError: the line is not what was written.
@@ -81,10 +127,11 @@ def decode(line: bytes) -> Record:
     content += b"}"
     if not mark or rest != f'{zlib.crc32(content):08x}"}}\n'.encode():
         raise ValueError("checksum does not match")
-    record = json.loads(content)
+    record = Record(orjson.loads(content))
     if record.get("event") not in EVENTS:
         raise ValueError(f"unknown event {record.get('event')!r}")
-    return record  # type: ignore[no-any-return]
+    record.offset = offset
+    return record
 
 
 class Tail:
@@ -108,10 +155,10 @@ class Tail:
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # nothing depended on it: orders leave only after their line is complete
-                self._offset += len(line)
+                offset, self._offset = self._offset, self._offset + len(line)
                 self._line += 1
                 try:
-                    yield decode(line)
+                    yield decode(line, offset)
                 except ValueError as error:
                     raise JournalError(
                         f"{self._path}, line {self._line}: {error}; the journal was changed or damaged there, so "
@@ -126,3 +173,19 @@ def read(path: Path) -> Iterator[Record]:
         JournalError: naming file and line, for any damage but a torn last line.
     """
     return Tail(path).new_records()
+
+
+def read_at(path: Path, offset: int) -> Record:
+    """The record whose line begins there.
+
+    Raises:
+        JournalError: no intact line does.
+    """
+    with open(path, "rb") as file:
+        file.seek(offset)
+        try:
+            return decode(file.readline(), offset)
+        except ValueError as error:
+            raise JournalError(
+                f"{path}, byte {offset}: {error}; the journal was changed or damaged there while the run was being read"
+            ) from error

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-ACTIVITIES = ("initialise", "train", "evaluate", "exchange", "wait")
+ACTIVITIES = ("initialise", "train", "evaluate", "fetch", "checkpoint", "wait")
 
 
 class Ledger:

@@ -1,4 +1,7 @@
-"""What coordinator and leaders say to each other. Frozen data; one report in and one order out per evaluation."""
+"""What coordinator and leaders say to each other. Frozen data; one report in and one order out per evaluation.
+
+A group is named by the world rank of its leader.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,47 @@ class Task(Enum):
     TRAIN = "train"
     RETRAIN = "retrain"  # an interval again whose state was lost; it must give the journalled evaluation
     TEST = "test"  # read the test split, once, with the best member's weights
+    REGROUP = "regroup"  # its ranks form other groups, perhaps with others' ranks
     STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A state, and who has it.
+
+    Attributes:
+        member_id: whose state.
+        holders: leaders that hold it or are about to, best first; one that is about to answers once it does.
+    """
+
+    member_id: int
+    holders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """Coordinator to leader.
+    """Coordinator to an idle leader.
 
     Attributes:
         task: what to do.
-        member: with whom; None for STOP.
-        sources: the states it begins with: (member id, groups that hold it, best first).
+        member: with whom; None for REGROUP and STOP.
+        sources: the states it begins with.
         drop: states that nobody wants any more.
+        groups: for REGROUP, the world ranks of each new group that takes ranks of this one, its leader first.
     """
 
     task: Task
     member: Member | None = None
-    sources: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    sources: tuple[Source, ...] = ()
     drop: tuple[int, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Coordinator to a busy leader: what its next order will probably begin with, to be fetched while it trains."""
+
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +69,17 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A group has trained its member, holds the state, and waits for the next order."""
+    """A group has trained its member, holds the state, and waits for the next order.
+
+    Attributes:
+        group: its number.
+        evaluation: the member's.
+        durable: states that it has brought to disk since its last report.
+    """
 
     group: int
     evaluation: Evaluation
+    durable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +92,28 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """A group has fetched a state and is a source for it from now on."""
+class Durable:
+    """States are on disk; said by a group that waits for an order, for else it comes with the next evaluation."""
 
     group: int
-    member_id: int
+    member_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Durable:
-    """A state is on disk."""
-
-    member_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """A group has left; its last seconds."""
+class Dissolved:
+    """A group is no more, for its ranks form others; its last seconds."""
 
     group: int
     ledger: dict[str, float]
 
 
-Report = Ready | Evaluated | Tested | Holding | Durable | Stopped
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A group has left; its last seconds, and the states that it has brought to disk since its last report."""
+
+    group: int
+    ledger: dict[str, float]
+    durable: tuple[int, ...] = ()
+
+
+Report = Ready | Evaluated | Tested | Durable | Dissolved | Stopped

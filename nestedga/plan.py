@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nestedga.comm.layout import Layout, split_evenly
 from nestedga.config import Configuration, build
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator
+from nestedga.layout import Layout, split_evenly
 from nestedga.member import Genotype
 from nestedga.objectives import Objectives
 from nestedga.search.base import Search

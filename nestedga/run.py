@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestedga.comm.collectives import Collectives, Leader
 from nestedga.comm.exchange import Channel
-from nestedga.comm.groups import Groups, agree, decide, meet, split
+from nestedga.comm.groups import Group, World, agree, decide, meet
 from nestedga.comm.lifeline import Lifeline
-from nestedga.comm.states import StateStore
 from nestedga.config import Configuration
 from nestedga.coordinator import serve
 from nestedga.ledger import Ledger
@@ -19,15 +19,16 @@ from nestedga.place import Place
 from nestedga.plan import Plan, make_plan
 from nestedga.run_folder import RunFolder, choose_folder
 from nestedga.search_process import SearchProcess
+from nestedga.state_limits import StateLimits
 from nestedga.watchdog import Watchdog
-from nestedga.worker import Worker
+from nestedga.worker import Seat, Worker
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 
 def run_job(
-    world: MPI.Comm,
+    comm: MPI.Intracomm,
     lifeline: Lifeline,
     configuration: Configuration,
     job: int | None,
@@ -36,7 +37,7 @@ def run_job(
     """Runs one job on all ranks; collective. Gives the exit code.
 
     Args:
-        world: all ranks.
+        comm: all ranks.
         lifeline: how a rank that hangs ends the job.
         configuration: the job's.
         job: number in a multirun, else None.
@@ -45,29 +46,26 @@ def run_job(
     Raises:
         SettingError: on every rank alike.
     """
-    ledger = Ledger("initialise")
-    plan = agree(world, lambda: make_plan(configuration, world.Get_size()))
+    meet(comm)  # so that all ledgers begin together
+    began, ledger = time.monotonic(), Ledger("initialise")
+    plan = agree(comm, lambda: make_plan(configuration, comm.Get_size()))
     held: list[RunFolder] = []  # world rank 0's, with the lock that goes with it
-    path = decide(world, lambda: _take_folder(configuration, job, held))
+    path = decide(comm, lambda: _take_folder(configuration, job, held))
     if path is None:
         return 0  # this job of a resumed multirun is complete already
     folder = RunFolder(path)
     watchdog = Watchdog(
-        plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {world.Get_rank()}"
+        plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {comm.Get_rank()}"
     )
-    with split(world, plan.layout) as groups:
-        place = Place(
-            comm=groups.training,
-            group=groups.group,
-            inner_rank=groups.inner_rank,
-            inner_size=groups.inner_size,
-            node_rank=groups.node_rank,
-            ledger=ledger,
-            watchdog=watchdog,
-        )
-        agree(world, lambda: plan.evaluator.open(place, plan.settings))
-        status = _work(groups, plan, configuration, folder, place, search_process)
-        plan.evaluator.close()
+    world = World(comm)
+    limits = agree(comm, lambda: StateLimits.from_config(plan.settings["states"], world.node_size))
+    seats = Seats(world, ledger, watchdog, folder, limits)
+    seat = seats.take(plan.layout.groups)
+    agree(comm, lambda: plan.evaluator.open(seat.place, plan.settings))
+    status = _work(world, seats, seat, plan, configuration, folder, search_process, began)
+    plan.evaluator.close()
+    seats.close()
+    world.close()
     return status
 
 
@@ -82,43 +80,86 @@ def _take_folder(configuration: Configuration, job: int | None, held: list[RunFo
     return folder.path
 
 
+class Seats:
+    """Gives this rank its part in one group after another, and keeps what outlives a group.
+
+    Args:
+        world: all ranks.
+        ledger: of this rank.
+        watchdog: of this rank.
+        folder: of the run.
+        limits: of the states that this rank keeps while it leads, and after.
+    """
+
+    def __init__(
+        self, world: World, ledger: Ledger, watchdog: Watchdog, folder: RunFolder, limits: StateLimits
+    ) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._watchdog = watchdog
+        self._folder = folder
+        self._limits = limits
+        self._leader: Leader | None = None
+        self._group: Group
+
+    def take(self, groups: Iterable[tuple[int, ...]]) -> Seat:
+        """The part in the one of these groups that has this rank."""
+        self._group = group = self._world.form(groups)
+        if group.is_leader and self._leader is None:
+            self._leader = Leader(self._world, self._folder.state, self._limits)
+        place = Place(
+            comm=group.training,
+            group=group.number,
+            inner_rank=group.inner_rank,
+            inner_size=len(group.ranks),
+            node_rank=self._world.node_rank,
+            ledger=self._ledger,
+            watchdog=self._watchdog,
+        )
+        return Seat(Collectives(group), self._leader if group.is_leader else None, place)
+
+    def close(self) -> None:
+        """Collective; once nobody can want a state any more."""
+        if self._leader:
+            self._leader.leave()
+        self._group.free()
+
+
 def _work(
-    groups: Groups,
+    world: World,
+    seats: Seats,
+    seat: Seat,
     plan: Plan,
     configuration: Configuration,
     folder: RunFolder,
-    place: Place,
     search_process: SearchProcess | None,
+    began: float,
 ) -> int:
     """This rank's part from the first order to the summary; gives the exit code."""
-    world = groups.world
     desk = None
-    if groups.world_rank == 0:
+    if world.rank == 0:
         from nestedga.desk import Desk  # the displays' packages: 30 MB that the other ranks need not hold
 
-        desk = Desk(folder, configuration, plan, search_process)
-    decide(world, lambda: desk.open() if desk else None)
-    with contextlib.ExitStack() as stack:
-        leader = None
-        if groups.outer is not None and groups.control is not None:
-            leader = Leader(Channel(groups.control), stack.enter_context(StateStore(groups.outer)))
-            if desk:
-                coordinator = threading.Thread(target=serve, args=(desk.coordinator, Channel(groups.control)))
-                coordinator.start()
-                stack.callback(coordinator.join)
-        Worker(
-            Collectives(groups.inner),
-            leader,
-            plan.evaluator,
-            place,
-            configuration.with_genotype(plan.space),
-            seed=plan.settings["seed"],
-            objectives=plan.objectives.names,
-            state_path=folder.state,
-            log_path=folder.logs / f"rank_{groups.world_rank:04d}.log",
-            world_rank=groups.world_rank,
-        ).run()
-        if leader:
-            leader.flush()
-        meet(world)  # states are served until nobody can want one any more
-    return int(decide(world, lambda: desk.close() if desk else 0))
+        desk = Desk(folder, configuration, plan, search_process, world.nodes, began)
+    decide(world.comm, lambda: desk.open() if desk else None)
+    coordinator = None
+    if desk:
+        coordinator = threading.Thread(
+            target=serve, args=(desk.coordinator, Channel(world.control), desk.displays.show)
+        )
+        coordinator.start()
+    Worker(
+        seat,
+        seats.take,
+        plan.evaluator,
+        configuration.with_genotype(plan.space),
+        seed=plan.settings["seed"],
+        objectives=plan.objectives.names,
+        state_path=folder.state,
+        log_path=folder.logs / f"rank_{world.rank:04d}.log",
+        world_rank=world.rank,
+    ).run()
+    if coordinator:
+        coordinator.join()
+    meet(world.comm)  # states are served until nobody can want one any more
+    return int(decide(world.comm, lambda: desk.close() if desk else 0))

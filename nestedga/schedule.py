@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nestedga import journal
 from nestedga.config import read_yaml
 from nestedga.errors import SettingError
 from nestedga.genes import CategoricalGene
@@ -79,15 +78,14 @@ def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
             f"search.schedule={folder} holds no {run.journal.name}; name the folder of one run, as in "
             "runs/digits_pbt/TIME, or a YAML file of intervals"
         )
-    history = History()
-    for record in journal.read(run.journal):
-        history.take(record)
-    if member_id is None and history.best_id is None:
-        raise SettingError(f"search.schedule={folder}: no member of that run has succeeded; name another run")
+    history = History.of(run.journal)
     chosen = history.best_id if member_id is None else member_id
-    if chosen not in history.members:
-        last = max(history.members, default=-1)
-        raise SettingError(f"search.member={chosen}: {folder} has members 0 to {last}; leave it out for the best")
+    if chosen is None:
+        raise SettingError(f"search.schedule={folder}: no member of that run has succeeded; name another run")
+    if chosen not in history:
+        raise SettingError(
+            f"search.member={chosen}: {folder} has members 0 to {history.last_id}; leave it out for the best"
+        )
     if history.header["unit"] != unit:
         other = history.header["unit"]
         raise SettingError(

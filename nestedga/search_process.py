@@ -67,6 +67,10 @@ class DistantSearch:
         return self._search.done and not self._held
 
     @property
+    def prefetch(self) -> int:
+        return self._search.prefetch
+
+    @property
     def num_evaluations(self) -> int | None:
         return self._search.num_evaluations
 

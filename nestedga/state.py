@@ -80,8 +80,16 @@ class State:
         """The reverse of ``from_arrays``; read-only views."""
         return {entry.name: self.bytes_of(entry).view(entry.dtype).reshape(entry.shape) for entry in self.entries}
 
-    def save(self, path: Path) -> None:
-        """Writes a safetensors file beside, syncs it and renames it: the name never stands for half a file."""
+    def save(self, path: Path, *, sync: bool = True) -> None:
+        """Writes a safetensors file beside, syncs it and renames it: the name never stands for half a file.
+
+        Args:
+            path: the file's.
+            sync: False for a file that need not outlive the machine.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         start = self.buffer.ctypes.data
         tensors = {
@@ -98,9 +106,14 @@ class State:
             "order": json.dumps([entry.name for entry in self.entries]),
         }
         beside = path.with_suffix(".writing")
-        safetensors.serialize_file(tensors, beside, metadata)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
+        try:
+            safetensors.serialize_file(tensors, beside, metadata)
+        except safetensors.SafetensorError as error:  # a full disk is one, too
+            beside.unlink(missing_ok=True)
+            raise OSError(str(error)) from error
+        if sync:
+            with open(beside, "rb") as file:
+                os.fsync(file.fileno())
         os.replace(beside, path)
 
     @classmethod

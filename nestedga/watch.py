@@ -28,12 +28,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run folder, as in runs/digits_pbt/2026-01-31_12-00-00")
     parser.add_argument("--once", action="store_true", help="show the present state and leave")
     arguments = parser.parse_args()
-    folder, history, console = RunFolder(arguments.run), History(), Console()
+    folder, console = RunFolder(arguments.run), Console()
     if not folder.has_run:
         sys.exit(
             _fail(f"{arguments.run} holds no journal; name a run folder, as in runs/digits_pbt/2026-01-31_12-00-00")
         )
-    tail = Tail(folder.journal)
+    tail, history = Tail(folder.journal), History(folder.journal)
     try:
         with Live(console=console, refresh_per_second=4, get_renderable=lambda: render(history, _now(history))) as live:
             while True:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator, Result
 from nestedga.member import Evaluation, Genotype, Member, Status
-from nestedga.messages import Durable, Evaluated, Holding, Order, Ready, Report, Stopped, Task, Tested
+from nestedga.messages import Dissolved, Evaluated, Order, Ready, Report, Source, Stopped, Task, Tested
 from nestedga.place import Place, Settings
 from nestedga.state import State
 from nestedga.weights_crossover import WEIGHTS_CROSSOVERS
@@ -31,67 +29,49 @@ class GroupComm(Protocol):
 
     def share(self, state: State | None) -> State | None: ...
 
+    def free(self) -> None: ...
+
 
 class Leader(Protocol):
-    """What only the group's leader has: mail with the coordinator, and states in memory."""
+    """What only the group's leader has: mail with the coordinator, and states."""
 
     def next_order(self) -> Order: ...
 
     def report(self, report: Report) -> None: ...
 
-    def put(self, member_id: int, state: State) -> None: ...
+    def obtain(self, source: Source) -> State | None: ...
 
-    def get(self, member_id: int) -> State | None: ...
+    def keep(self, member_id: int, state: State, *, own: bool) -> None: ...
 
     def drop(self, member_ids: tuple[int, ...]) -> None: ...
 
-    def fetch(self, member_id: int, holders: tuple[int, ...]) -> State | None: ...
+    def take_durable(self) -> tuple[int, ...]: ...
+
+    def finish(self) -> None: ...
 
 
-class StateWriter:
-    """Writes states to disk in the background and tells the coordinator when one is durable.
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A rank's part in a group.
 
-    States dropped before their turn are skipped: a slow disk never holds up training. An exception in the thread ends
-    the job (``threading.excepthook`` in ``__main__``).
+    Attributes:
+        comm: the group's collectives.
+        leader: on the group's first rank, else None.
+        place: where this rank stands.
     """
 
-    def __init__(self, path_of: Callable[[int], Path], leader: Leader) -> None:
-        self._path_of = path_of
-        self._leader = leader
-        self._queue: queue.Queue[int | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._write, name="state writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, member_id: int) -> None:
-        self._queue.put(member_id)
-
-    def close(self) -> None:
-        """Returns when all that is still wanted is durable."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _write(self) -> None:
-        while (member_id := self._queue.get()) is not None:
-            if (state := self._leader.get(member_id)) is None:
-                continue
-            path = self._path_of(member_id)
-            try:
-                state.save(path)
-            except OSError as error:
-                raise SettingError(
-                    f"run.dir: {path} cannot be written ({error.strerror}); resume=true goes on"
-                ) from error
-            self._leader.report(Durable(member_id))
+    comm: GroupComm
+    leader: Leader | None
+    place: Place
 
 
 class Worker:
     """One rank of a group.
 
     Args:
-        comm: the group's collectives.
-        leader: on the group's first rank, else None.
+        seat: its part in the first group.
+        regroup: joins the one of these groups that takes this rank; gives the part in it.
         evaluator: trains members; opened already.
-        place: where this rank stands.
         configure: a genotype's settings: the base configuration with the genotype applied.
         seed: of the draws that combine two states.
         objectives: names of the metrics that are searched for, the FoM first.
@@ -102,10 +82,9 @@ class Worker:
 
     def __init__(
         self,
-        comm: GroupComm,
-        leader: Leader | None,
+        seat: Seat,
+        regroup: Callable[[tuple[tuple[int, ...], ...]], Seat],
         evaluator: Evaluator,
-        place: Place,
         configure: Callable[[Genotype], Settings],
         *,
         seed: int,
@@ -114,10 +93,9 @@ class Worker:
         log_path: Path,
         world_rank: int,
     ) -> None:
-        self._comm = comm
-        self._leader = leader
+        self._seat = seat
+        self._regroup = regroup
         self._evaluator = evaluator
-        self._place = place
         self._configure = configure
         self._seed = seed
         self._objectives = objectives
@@ -126,60 +104,77 @@ class Worker:
         self._world_rank = world_rank
 
     def run(self) -> None:
-        """Works until told to stop. What is neither training, evaluation nor waiting is charged to exchange."""
-        writer = StateWriter(self._state_path, self._leader) if self._leader else None
-        with self._place.ledger.during("exchange"):
-            report: Report = Ready(self._place.group)
+        """Works until told to stop."""
+        with self._seat.place.ledger.during("wait"):
+            report: Report = Ready(self._group)
             while (order := self._next_order(report)).task is not Task.STOP:
-                report = self._carry_out(order, writer)
-            if self._leader and writer:
-                writer.close()
-                self._leader.report(Stopped(self._place.group, self._place.ledger.take()))
+                report = self._carry_out(order)
+            if leader := self._seat.leader:
+                with self._seat.place.ledger.during("checkpoint"):
+                    leader.finish()
+                leader.report(Stopped(self._group, self._seat.place.ledger.take(), leader.take_durable()))
 
-    def _carry_out(self, order: Order, writer: StateWriter | None) -> Report:
-        assert order.member is not None
-        self._place.watchdog.beat()
-        began = time.monotonic()
-        states = tuple(self._obtain(member_id, holders) for member_id, holders in order.sources)
-        if order.task is Task.TEST:
-            return self._test(order.member, states)
-        evaluation, state = self._train(order.member, states, began)
-        if self._leader and writer and state is not None:
-            self._leader.put(order.member.id, state)
-            writer.submit(order.member.id)
-        return Evaluated(self._place.group, evaluation)
+    @property
+    def _group(self) -> int:
+        return self._seat.place.group
 
     def _next_order(self, report: Report) -> Order:
         order: Order | None = None
-        self._place.watchdog.rest()  # the coordinator owns this wait: it lasts as long as others train
-        with self._place.ledger.during("wait"):
-            if self._leader:
-                self._leader.report(report)
-                order = self._leader.next_order()
-                self._leader.drop(order.drop)
-            order = self._comm.broadcast(order)
+        self._seat.place.watchdog.rest()  # the coordinator owns this wait: it lasts as long as others train
+        if leader := self._seat.leader:
+            leader.report(report)
+            order = leader.next_order()
+            leader.drop(order.drop)
+        order = self._seat.comm.broadcast(order)
         assert isinstance(order, Order)
         return order
 
-    def _obtain(self, member_id: int, holders: tuple[int, ...]) -> State:
+    def _carry_out(self, order: Order) -> Report:
+        place, leader = self._seat.place, self._seat.leader
+        place.watchdog.beat()
+        if order.task is Task.REGROUP:
+            return self._move(order.groups)
+        assert order.member is not None
+        began = time.monotonic()
+        with place.ledger.during("fetch"):
+            states = tuple(self._obtain(source) for source in order.sources)
+        if order.task is Task.TEST:
+            return self._test(order.member, states)
+        with place.ledger.during("train"):
+            evaluation, state = self._train(order.member, states)
+        if leader and state is not None:
+            with place.ledger.during("checkpoint"):
+                leader.keep(order.member.id, state, own=True)
+        evaluation = replace(evaluation, seconds=time.monotonic() - began, ledger=place.ledger.take())
+        return Evaluated(self._group, evaluation, leader.take_durable() if leader else ())
+
+    def _move(self, groups: tuple[tuple[int, ...], ...]) -> Report:
+        """Leaves this group for another."""
+        last_seconds = self._seat.place.ledger.take()
+        if self._seat.leader:
+            self._seat.leader.report(Dissolved(self._group, last_seconds))
+        with self._seat.place.ledger.during("initialise"):
+            before, self._seat = self._seat, self._regroup(groups)
+            self._evaluator.move(self._seat.place)
+            before.comm.free()  # Horovod has let go of it
+        return Ready(self._group)
+
+    def _obtain(self, source: Source) -> State:
         """A state on every rank: from this group's memory, from another group's, or from disk."""
         state = None
-        if self._leader:
-            state = self._leader.get(member_id)
-            if state is None:
-                state = self._leader.fetch(member_id, holders) or State.load(self._state_path(member_id))
-                if state is not None:
-                    self._leader.put(member_id, state)
-                    self._leader.report(Holding(self._place.group, member_id))
-        state = self._comm.share(state)
+        if leader := self._seat.leader:
+            state = leader.obtain(source)
+            if state is None and (state := State.load(self._state_path(source.member_id))) is not None:
+                leader.keep(source.member_id, state, own=False)
+        state = self._seat.comm.share(state)
         if state is None:
             raise RuntimeError(
-                f"the state of member {member_id} came neither from groups {list(holders)} nor intact from "
-                f"{self._state_path(member_id)}; resume=true trains it again"
+                f"the state of member {source.member_id} came neither from world ranks {list(source.holders)} nor "
+                f"intact from {self._state_path(source.member_id)}; resume=true trains it again"
             )
         return state
 
-    def _train(self, member: Member, parents: tuple[State, ...], began: float) -> tuple[Evaluation, State | None]:
+    def _train(self, member: Member, parents: tuple[State, ...]) -> tuple[Evaluation, State | None]:
         result: Result | None = None
         failure: tuple[bool, str, str] | None = None
         try:
@@ -193,7 +188,7 @@ class Worker:
                 traceback.format_exc(),
             )
             self._log(member, failure[2])
-        failures = self._comm.gather(failure)
+        failures = self._seat.comm.gather(failure)
         message, log = _first_cause(failures)
         if message:
             self._evaluator.restart()
@@ -207,9 +202,7 @@ class Worker:
             fom=values[0],
             status=status,
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
-            seconds=time.monotonic() - began,
-            ledger=self._place.ledger.take(),
-            ranks=self._place.inner_size,
+            ranks=self._seat.place.inner_size,
             checksum=state.checksum if state is not None else None,
             message=message,
             log=log,
@@ -236,7 +229,7 @@ class Worker:
 
     def _test(self, best: Member, states: tuple[State, ...]) -> Tested:
         metrics = self._evaluator.test(best, self._configure(best.genotype), states[0] if states else None)
-        return Tested(self._place.group, metrics, self._place.ledger.take())
+        return Tested(self._group, metrics, self._seat.place.ledger.take())
 
     def _log(self, member: Member, text: str) -> None:
         with open(self._log_path, "a") as file:

@@ -1,5 +1,8 @@
 """The journal: exact, append-only, forgiving for a torn last line and for nothing else."""
 
+import math
+
+import numpy as np
 import pytest
 
 from nestedga import journal
@@ -56,3 +59,56 @@ def test_any_other_damage_names_file_and_line(tmp_path, line):
     path.write_bytes(b"".join(lines))
     with pytest.raises(JournalError, match=f"journal.jsonl, line {line}: checksum"):
         ids(path)
+
+
+def test_a_record_knows_where_its_line_stands(tmp_path):
+    path, made = tmp_path / "journal.jsonl", []
+    for _ in range(2):  # a second writer goes on behind the first
+        book = Journal(path, made.append)
+        for number in range(5):
+            book.record("order", group=number, what="ü" * number)
+        book.close()
+    lines = list(journal.read(path))
+    assert [record.offset for record in lines] == [record.offset for record in made]
+    assert [journal.read_at(path, record.offset) for record in reversed(made)] == lines[::-1] == made[::-1]
+    with pytest.raises(JournalError, match=r"journal\.jsonl, byte 1: checksum"):
+        journal.read_at(path, 1)
+
+
+def test_the_end_of_the_last_line_is_found_however_much_was_torn(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    for torn in (0, 1, 2**16 - 1, 2**16, 2**16 + 1, 200_000):
+        path.unlink(missing_ok=True)
+        write(path, 3)
+        with path.open("ab") as file:
+            file.write(b"x" * torn)
+        write(path, 1)
+        assert ids(path) == [0, 1, 2, 0]
+    path.write_bytes(b"x" * 200_000)
+    write(path, 1)
+    assert ids(path) == [0]
+
+
+def test_numbers_are_read_as_they_were_written(tmp_path):
+    path, values = tmp_path / "journal.jsonl", [0.1, 1e-7, -0.0, 1e300, 5e-324, 2**53 + 1, True, None, "ü\n", [1, [2]]]
+    values += np.random.default_rng(0).normal(size=1000).tolist()
+    book = Journal(path)
+    book.record("order", values=values, numpy=[np.float64(0.1), np.float32(0.1), np.int64(2**53 + 1), np.bool_(True)])
+    book.close()
+    (record,) = journal.read(path)
+    assert repr(record["values"]) == repr(values)
+    assert record["numpy"] == [0.1, float(np.float32(0.1)), 2**53 + 1, True]
+
+
+def test_json_has_no_nan(tmp_path):
+    assert journal.decode(journal.encode({"event": "order", "value": math.nan}))["value"] is None
+
+
+def test_what_is_no_json_is_refused():
+    with pytest.raises(TypeError):
+        journal.encode({"event": "order", "value": object()})
+
+
+def test_a_journal_written_by_the_standard_library_is_read():
+    line = b'{"event":"order","time":1.5e-07,"what":"\\u00fc","crc":"04d13d6e"}\n'
+    assert journal.decode(line) == {"event": "order", "time": 1.5e-7, "what": "ü"}

@@ -4,6 +4,7 @@ import pytest
 
 from nestedga.config import Configuration
 from nestedga.errors import SettingError
+from nestedga.journal import Journal, read
 from nestedga.member import Evaluation, Member
 from nestedga.objectives import Objectives
 from nestedga.plan import make_plan
@@ -23,17 +24,21 @@ def test_one_is_a_string_and_several_are_lists():
     assert both == Objectives(("b", "a"), ("max", "min")) and len(both) == 2
 
 
-def test_an_older_journal_whose_evaluations_have_no_objectives_is_read():
-    history = History()
-    header = {"objective": {"name": "accuracy", "mode": "max"}, "population_size": 2, "num_evaluations": 2}
-    history.take({"event": "run", "time": 0.0, **header})
+def test_an_older_journal_whose_evaluations_have_no_objectives_is_read(tmp_path):
+    book = Journal(tmp_path / "journal.jsonl")
+    objective = {"name": "accuracy", "mode": "max"}
+    book.record("run", objective=objective, population_size=2, num_evaluations=2, group_sizes=[2, 2])
     for i, accuracy in enumerate((0.5, 0.75)):
         evaluation = Evaluation(i, accuracy, metrics={"accuracy": accuracy}).to_json()
         del evaluation["objectives"]
-        history.take({"event": "ask", "time": 1.0, "member": Member(i, i, 0, {}, (), (), 1).to_json()})
-        row = history.take({"event": "tell", "time": 2.0, "group": 0, "evaluation": evaluation})
+        book.record("ask", member=Member(i, i, 0, {}, (), (), 1).to_json())
+        book.record("tell", group=i, evaluation=evaluation)
+    book.close()
+    history = History(tmp_path / "journal.jsonl")
+    told = [history.take(record) for record in read(tmp_path / "journal.jsonl")]
     assert history.objectives == Objectives(("accuracy",), ("max",))
-    assert history.best_id == 1 and history.best_values == (0.75,) and history.spread(row) == (0.75, 0.625, 0.5)
+    assert history.best_id == 1 and history.best_values == (0.75,)
+    assert history.spread(told[-1].row) == (0.75, 0.625, 0.5)
 
 
 def test_the_number_of_trained_parameters_is_an_objective():

@@ -26,7 +26,7 @@ def run(tmp_path):
     """A run of four members in two lines: 0 to 2, which is the best, and 1 to 3."""
     journal = Journal(tmp_path / "journal.jsonl")
     objective = {"name": "accuracy", "mode": "max"}
-    journal.record("run", objective=objective, unit="epochs", population_size=2, num_evaluations=4)
+    journal.record("run", objective=objective, unit="epochs", population_size=2, num_evaluations=4, group_sizes=[1])
     for i, (lr, parents) in enumerate([(0.1, ()), (0.2, ()), (0.3, (0,)), (30.0, (1,))]):
         member = Member(i, i % 2, i // 2, {"optimizer.lr": lr}, parents, parents, 4 + i)
         journal.record("ask", member=member.to_json())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 from nestedga.comm import states
 from nestedga.comm.exchange import Channel
-from nestedga.comm.states import StateStore
-from nestedga.comm.waiting import broadcast, gather_all
+from nestedga.comm.groups import Group, World
+from nestedga.comm.states import StateExchange
+from nestedga.comm.waiting import broadcast, gather_all, wait_until
+from nestedga.messages import Durable, Order, Report, Source
 from nestedga.state import State
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
+from nestedga.state_cache import StateCache
+from nestedga.state_limits import StateLimits
 
 # Members of a group wait for their leader as long as it takes: it waits for orders, and the watchdog watches it.
 FOR_EVER = math.inf
@@ -23,8 +25,9 @@ FLUSH_SECONDS = 60.0  # the coordinator takes in reports every millisecond
 class Collectives:
     """Collectives of a group; waits sleep."""
 
-    def __init__(self, inner: MPI.Comm) -> None:
-        self._inner = inner
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._inner = group.inner
 
     def broadcast(self, value: Any) -> Any:
         return broadcast(self._inner, value, FOR_EVER, "the leader's order")
@@ -35,32 +38,64 @@ class Collectives:
     def share(self, state: State | None) -> State | None:
         return states.share(self._inner, state, FOR_EVER)
 
+    def free(self) -> None:
+        """The group is no more; its ranks have joined others."""
+        self._group.free()
+
 
 class Leader:
-    """A leader's mail and its store of states, as a worker wants them."""
+    """A leader's mail and its states, as a worker wants them.
 
-    def __init__(self, channel: Channel, store: StateStore) -> None:
-        self._channel = channel
-        self._store = store
+    A rank that has led keeps its states, and serves them, until it leaves the job; its group's number is its own rank.
 
-    def next_order(self) -> Any:
-        return self._channel.next_order(FOR_EVER)
+    Args:
+        world: all ranks.
+        state_path: the file of a member's state in the run folder.
+        limits: of the states that it keeps.
+    """
 
-    def report(self, report: Any) -> None:
+    def __init__(self, world: World, state_path: Callable[[int], Path], limits: StateLimits) -> None:
+        self._group = world.rank
+        self._channel = Channel(world.control)
+        self._cache = StateCache(
+            state_path,
+            memory_limit=limits.memory_limit,
+            local_folder=limits.local_folder,
+            local_limit=limits.local_limit,
+        )
+        self._exchange = StateExchange(world.states, self._cache, self._channel.poll_ahead)
+
+    def next_order(self) -> Order:
+        """Sleeps until it comes; tells meanwhile which states have become durable."""
+
+        def poll() -> Order | None:
+            if durable := self._cache.take_durable():
+                self.report(Durable(self._group, durable))
+            order: Order | None = self._channel.poll_order()
+            return order
+
+        return wait_until(poll, FOR_EVER, "an order of the coordinator")
+
+    def report(self, report: Report) -> None:
         self._channel.report(report)
 
-    def flush(self) -> None:
-        """Waits until all reports have been taken."""
-        self._channel.flush(FLUSH_SECONDS)
+    def obtain(self, source: Source) -> State | None:
+        return self._exchange.obtain(source)
 
-    def put(self, member_id: int, state: State) -> None:
-        self._store.put(member_id, state)
-
-    def get(self, member_id: int) -> State | None:
-        return self._store.get(member_id)
+    def keep(self, member_id: int, state: State, *, own: bool) -> None:
+        self._exchange.keep(member_id, state, own=own)
 
     def drop(self, member_ids: Iterable[int]) -> None:
-        self._store.drop(member_ids)
+        self._exchange.drop(member_ids)
 
-    def fetch(self, member_id: int, holders: Iterable[int]) -> State | None:
-        return self._store.fetch(member_id, holders)
+    def take_durable(self) -> tuple[int, ...]:
+        return self._cache.take_durable()
+
+    def finish(self) -> None:
+        """Returns when all states of its own that are still wanted are on disk."""
+        self._cache.close()
+
+    def leave(self) -> None:
+        """Returns when all reports have been taken; serves states no more."""
+        self._channel.flush(FLUSH_SECONDS)
+        self._exchange.close()

@@ -11,11 +11,11 @@ from nestedga.comm.waiting import wait_until
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-TO_COORDINATOR, TO_LEADER = 1, 2
+TO_COORDINATOR, TO_LEADER, AHEAD = 1, 2, 3
 
 
 class Channel:
-    """Typed mail both ways; the coordinator is outer rank 0, which may also be a leader (two threads, two tags)."""
+    """Typed mail both ways. The coordinator is rank 0, which is a leader, too: its threads are told apart by tags."""
 
     def __init__(self, comm: MPI.Comm) -> None:
         self._comm = comm
@@ -26,9 +26,13 @@ class Channel:
         """Leader to coordinator. Does not block."""
         self._post(message, 0, TO_COORDINATOR)
 
-    def order(self, group: int, message: Any) -> None:
-        """Coordinator to leader. Does not block."""
-        self._post(message, group, TO_LEADER)
+    def order(self, leader: int, message: Any) -> None:
+        """Coordinator to an idle leader. Does not block."""
+        self._post(message, leader, TO_LEADER)
+
+    def tell_ahead(self, leader: int, message: Any) -> None:
+        """Coordinator to a busy leader, of what is to come. Does not block."""
+        self._post(message, leader, AHEAD)
 
     def poll_reports(self) -> list[Any]:
         """For the coordinator: everything that has arrived."""
@@ -37,9 +41,13 @@ class Channel:
             messages.append(message)
         return messages
 
-    def next_order(self, limit_seconds: float) -> Any:
-        """For a leader: the next order; sleeps until it comes."""
-        return wait_until(lambda: self._poll(TO_LEADER), limit_seconds, "an order of the coordinator")
+    def poll_order(self) -> Any:
+        """For a leader: the next order, or None."""
+        return self._poll(TO_LEADER)
+
+    def poll_ahead(self) -> Any:
+        """For a leader, while it is busy: what is to come, or None."""
+        return self._poll(AHEAD)
 
     def flush(self, limit_seconds: float) -> None:
         """Waits until everything posted has been taken."""

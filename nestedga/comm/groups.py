@@ -1,16 +1,14 @@
-"""The nested split: world, inner and outer communicator of this rank."""
+"""The nested split: the world, the group of this rank, and how both agree on something."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from nestedga.comm.launcher import launched_local_size
-from nestedga.comm.layout import Layout
 from nestedga.comm.waiting import broadcast, finish, gather_all
 
 if TYPE_CHECKING:
@@ -19,51 +17,95 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Where this rank stands.
+class World:
+    """All ranks: where this one stands among them, and how it joins a group.
 
     Attributes:
-        world: all ranks.
-        training: the ranks of this group, for Horovod alone.
-        inner: the same ranks, for everything else (a message must never meet one of Horovod's).
-        outer: the leaders, by group; None on ranks that do not lead.
-        control: the leaders again, for orders and reports; None likewise.
-        layout: sizes of all groups.
-        group: number of this group.
+        comm: all ranks, for collectives.
+        control: the same, for orders and reports.
+        states: the same, for the states that leaders send each other.
+        nodes: the node of each world rank.
         node_rank: position among the world's ranks of this node; the device is taken from it, because Horovod's own
             local rank counts within the group and two groups on a node would both begin at device 0.
         node_size: ranks of the world on this node.
     """
 
-    world: MPI.Comm
-    training: MPI.Comm
-    inner: MPI.Comm
-    outer: MPI.Comm | None
-    control: MPI.Comm | None
-    layout: Layout
-    group: int
-    node_rank: int
-    node_size: int
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        from mpi4py import MPI
+
+        self.comm = comm
+        self.control, self.states = _duplicate(comm), _duplicate(comm)
+        node = comm.Split_type(MPI.COMM_TYPE_SHARED, comm.Get_rank())
+        self.node_rank, self.node_size = int(node.Get_rank()), int(node.Get_size())
+        first = int(broadcast(node, comm.Get_rank(), math.inf, "the ranks of this node"))
+        node.Free()
+        self.nodes: list[int] = gather_all(comm, first, math.inf, "all ranks")
 
     @property
-    def world_rank(self) -> int:
-        return int(self.world.Get_rank())
+    def rank(self) -> int:
+        return int(self.comm.Get_rank())
+
+    def form(self, groups: Iterable[tuple[int, ...]]) -> Group:
+        """The one of these groups that this rank belongs to; collective over each group's ranks alone."""
+        from mpi4py import MPI
+
+        ranks = next(ranks for ranks in groups if self.rank in ranks)
+        everybody = self.comm.Get_group()
+        members = everybody.Incl(ranks)
+        inner = self.comm.Create_group(members, tag=ranks[0])
+        members.Free()
+        everybody.Free()
+        inner.Set_errhandler(MPI.ERRORS_RETURN)
+        return Group(ranks, training=_duplicate(inner), inner=inner)
+
+    def close(self) -> None:
+        """Collective; only after a good end, for after a fault other threads may still be using them."""
+        self.states.Free()
+        self.control.Free()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The group of this rank.
+
+    Attributes:
+        ranks: its world ranks, the leader first.
+        training: its communicator for Horovod alone.
+        inner: the same ranks, for everything else (a message must never meet one of Horovod's).
+    """
+
+    ranks: tuple[int, ...]
+    training: MPI.Intracomm
+    inner: MPI.Intracomm
+
+    @property
+    def number(self) -> int:
+        """A group is named by its leader's world rank."""
+        return self.ranks[0]
 
     @property
     def inner_rank(self) -> int:
         return int(self.inner.Get_rank())
 
     @property
-    def inner_size(self) -> int:
-        return int(self.inner.Get_size())
-
-    @property
     def is_leader(self) -> bool:
         return self.inner_rank == 0
 
+    def free(self) -> None:
+        """Collective in the group."""
+        self.training.Free()
+        self.inner.Free()
 
-def start_mpi(threads_per_rank: int) -> MPI.Comm:
+
+def _duplicate(comm: MPI.Intracomm) -> MPI.Intracomm:
+    from mpi4py import MPI
+
+    duplicate = comm.Dup()
+    duplicate.Set_errhandler(MPI.ERRORS_RETURN)
+    return duplicate
+
+
+def start_mpi(threads_per_rank: int) -> MPI.Intracomm:
     """Initialises MPI and gives a duplicate of the world communicator.
 
     Open MPI's waits spin; where ranks and their threads fill the node, idle ranks must yield their core, or training
@@ -80,36 +122,6 @@ def start_mpi(threads_per_rank: int) -> MPI.Comm:
     world = MPI.COMM_WORLD.Dup()
     world.Set_errhandler(MPI.ERRORS_RETURN)
     return world
-
-
-@contextlib.contextmanager
-def split(world: MPI.Comm, layout: Layout) -> Iterator[Groups]:
-    """Splits the world as laid out; frees the communicators at the end."""
-    from mpi4py import MPI
-
-    world_rank = world.Get_rank()
-    group = layout.group_of(world_rank)
-    inner = world.Split(group, world_rank)
-    leads = inner.Get_rank() == 0
-    outer = world.Split(0 if leads else MPI.UNDEFINED, world_rank)
-    node = world.Split_type(MPI.COMM_TYPE_SHARED, world_rank)
-    comms = [inner, inner.Dup(), node] + ([outer, outer.Dup()] if leads else [])
-    for comm in comms:
-        comm.Set_errhandler(MPI.ERRORS_RETURN)
-    yield Groups(
-        world=world,
-        training=comms[1],
-        inner=inner,
-        outer=outer if leads else None,
-        control=comms[4] if leads else None,
-        layout=layout,
-        group=group,
-        node_rank=node.Get_rank(),
-        node_size=node.Get_size(),
-    )
-    # Only after a good end: freeing is collective, and after a fault other threads may still be using them.
-    for comm in reversed(comms):
-        comm.Free()
 
 
 class Elsewhere(Exception):

@@ -1,17 +1,20 @@
-"""States in memory: a leader keeps them, serves them while its group trains, and fetches them from others."""
+"""States on their way: a leader serves those it keeps while its group trains, and fetches others from other leaders."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pickle
 import threading
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from nestedga.comm.waiting import LONGEST_NAP_SECONDS, broadcast, finish, wait_until
+from nestedga.messages import Ahead, Source
 from nestedga.state import State, checksum_of
 
 if TYPE_CHECKING:
@@ -23,50 +26,99 @@ PIECE_BYTES = 1 << 28  # MPI counts are 32-bit; and no single transfer holds the
 STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
 
 
-class StateStore:
-    """The states of one leader, and the thread that answers other leaders' requests for them.
+class Cache(Protocol):
+    """Where a leader keeps states."""
 
-    Use as a context manager: the thread lives inside. Protocol on the outer communicator: a request names the member
-    and a tag; under that tag come a header (manifest and checksum, or None for "not here") and the buffer in pieces.
+    def put(self, member_id: int, state: State, *, own: bool) -> None: ...
+
+    def get(self, member_id: int) -> State | None: ...
+
+    def drop(self, member_ids: Iterable[int]) -> None: ...
+
+
+class Request(NamedTuple):
+    """A leader wants a state, under a tag, before a deadline."""
+
+    member_id: int
+    tag: int
+    leader: int
+    deadline: float
+
+
+class StateExchange:
+    """Sends one leader's states to others, and gets theirs.
+
+    Protocol on a communicator of all ranks: a request names the
+    member and a tag; under that tag come a header (manifest and checksum, or None for "not here") and the buffer in
+    pieces. A request for a state that is still on its way here waits for it: so a state spreads like a tree.
+
+    Args:
+        comm: all ranks.
+        cache: where states are kept.
+        poll_ahead: gives what the coordinator wants to be fetched ahead, or None.
     """
 
-    def __init__(self, outer: MPI.Comm) -> None:
-        self._outer = outer
-        self._states: dict[int, State] = {}
+    def __init__(self, comm: MPI.Comm, cache: Cache, poll_ahead: Callable[[], Ahead | None]) -> None:
+        self._comm = comm
+        self._cache = cache
+        self._poll_ahead = poll_ahead
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._coming: dict[int, threading.Event] = {}  # set when a fetch that goes on has ended
+        self._missed: set[int] = set()  # states that were here or should have come, and are not
+        self._waiting: deque[Request] = deque()
         self._stop = threading.Event()
+        self.num_sent = 0
         self._thread = threading.Thread(target=self._serve, name="states", daemon=True)
-        self._num_requests = 0
-
-    def __enter__(self) -> StateStore:
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Serves no more."""
         self._stop.set()
         self._thread.join()
 
-    def put(self, member_id: int, state: State) -> None:
-        self._states[member_id] = state
+    def obtain(self, source: Source) -> State | None:
+        """A state: kept here already, on its way, or from the first holder that hands in an intact copy; else None."""
+        while True:
+            state = self._cache.get(source.member_id)
+            if state is not None:
+                return state
+            with self._lock:
+                coming = self._coming.get(source.member_id)
+                if coming is None:
+                    self._coming[source.member_id] = ended = threading.Event()
+            if coming is None:
+                return self._bring(source, ended)
+            coming.wait()  # its owner is a fetch with limits of its own
 
-    def get(self, member_id: int) -> State | None:
-        return self._states.get(member_id)
+    def _bring(self, source: Source, ended: threading.Event) -> State | None:
+        state = None
+        try:
+            for holder in source.holders:
+                if (state := self._fetch(source.member_id, holder)) is not None:
+                    self._cache.put(source.member_id, state, own=False)
+                    break
+            return state
+        finally:
+            with self._lock:
+                del self._coming[source.member_id]
+                if state is None:
+                    self._missed.add(source.member_id)
+            ended.set()
+
+    def keep(self, member_id: int, state: State, *, own: bool) -> None:
+        """Keeps a state that was made here, or read from disk."""
+        self._cache.put(member_id, state, own=own)
+        self._missed.discard(member_id)
 
     def drop(self, member_ids: Iterable[int]) -> None:
-        for member_id in member_ids:
-            self._states.pop(member_id, None)
+        self._cache.drop(member_ids)
+        self._missed.difference_update(member_ids)
 
-    def fetch(self, member_id: int, holders: Iterable[int]) -> State | None:
-        """The state from the first holder (group numbers, best first) that hands in an intact copy; else None."""
-        for holder in holders:
-            if (state := self._fetch_from(member_id, holder)) is not None:
-                return state
-        return None
-
-    def _fetch_from(self, member_id: int, holder: int) -> State | None:
-        what = f"the state of member {member_id} from group {holder}"
-        tag = ANSWER_TAGS[self._num_requests % len(ANSWER_TAGS)]
-        self._num_requests += 1
-        self._outer.send((member_id, tag), holder, REQUEST_TAG)
+    def _fetch(self, member_id: int, holder: int) -> State | None:
+        what = f"the state of member {member_id} from world rank {holder}"
+        tag = ANSWER_TAGS[next(self._numbers) % len(ANSWER_TAGS)]
+        self._comm.send((member_id, tag), holder, REQUEST_TAG)
         try:
             header = pickle.loads(wait_until(lambda: self._receive(holder, tag), STALL_SECONDS, what))
             if header is None:
@@ -74,7 +126,7 @@ class StateStore:
             entries, checksum, num_bytes = header
             buffer = np.empty(num_bytes, np.uint8)
             for start in range(0, num_bytes, PIECE_BYTES):
-                finish(self._outer.Irecv(buffer[start : start + PIECE_BYTES], holder, tag), STALL_SECONDS, what)
+                finish(self._comm.Irecv(buffer[start : start + PIECE_BYTES], holder, tag), STALL_SECONDS, what)
         except TimeoutError:
             return None  # the next holder, or the disk, may have it
         if checksum_of(entries, buffer) != checksum:
@@ -86,35 +138,59 @@ class StateStore:
         from mpi4py import MPI
 
         status = MPI.Status()
-        message = self._outer.Improbe(source, tag, status)
+        message = self._comm.Improbe(source, tag, status)
         if message is None:
             return None
         packed = bytearray(status.Get_count(MPI.BYTE))
         message.Recv(packed)
         return packed
 
+    # The other side, in its own thread
+
     def _serve(self) -> None:
         from mpi4py import MPI
 
         while not self._stop.is_set():
+            idle = True
             status = MPI.Status()
-            message = self._outer.improbe(MPI.ANY_SOURCE, REQUEST_TAG, status)
-            if message is None:
+            message = self._comm.improbe(MPI.ANY_SOURCE, REQUEST_TAG, status)
+            if message is not None:
+                idle = False
+                member_id, tag = message.recv()
+                self._waiting.append(Request(member_id, tag, status.Get_source(), time.monotonic() + STALL_SECONDS / 2))
+            for _ in range(len(self._waiting)):
+                request = self._waiting.popleft()
+                idle &= not self._answer(request)
+            if (ahead := self._poll_ahead()) is not None:
+                idle = False
+                threading.Thread(target=self._obtain_all, args=(ahead.sources,), name="ahead", daemon=True).start()
+            if idle:
                 time.sleep(LONGEST_NAP_SECONDS)
-            else:
-                with contextlib.suppress(TimeoutError):  # whoever asked has given up
-                    member_id, tag = message.recv()
-                    self._send(member_id, tag, status.Get_source())
 
-    def _send(self, member_id: int, tag: int, destination: int) -> None:
-        what = f"group {destination} to take the state of member {member_id}"
-        state = self._states.get(member_id)
+    def _obtain_all(self, sources: Iterable[Source]) -> None:
+        for source in sources:
+            self.obtain(source)
+
+    def _answer(self, request: Request) -> bool:
+        """Answers, or has the request wait for a state that is still to come; True where it was answered."""
+        state = self._cache.get(request.member_id)
+        if state is None and request.member_id not in self._missed and time.monotonic() < request.deadline:
+            self._waiting.append(request)
+            return False
+        with contextlib.suppress(TimeoutError):  # whoever asked has given up
+            self._send(state, request)
+        return True
+
+    def _send(self, state: State | None, request: Request) -> None:
+        what = f"world rank {request.leader} to take the state of member {request.member_id}"
         header = None if state is None else (state.entries, state.checksum, state.buffer.size)
-        finish(self._outer.Isend(pickle.dumps(header), destination, tag), STALL_SECONDS, what)
+        finish(self._comm.Isend(pickle.dumps(header), request.leader, request.tag), STALL_SECONDS, what)
         if state is None:
             return
+        self.num_sent += 1
         for start in range(0, state.buffer.size, PIECE_BYTES):
-            finish(self._outer.Isend(state.buffer[start : start + PIECE_BYTES], destination, tag), STALL_SECONDS, what)
+            piece = state.buffer[start : start + PIECE_BYTES]
+            finish(self._comm.Isend(piece, request.leader, request.tag), STALL_SECONDS, what)
 
 
 def share(inner: MPI.Comm, state: State | None, limit_seconds: float) -> State | None:

@@ -45,6 +45,10 @@ class Evaluator(Protocol):
         """Metrics of the test split for a trained state."""
         ...
 
+    def move(self, place: Place) -> None:
+        """This rank belongs to another group from now on; the communicator of the one before may be gone already."""
+        ...
+
     def release(self) -> None:
         """After an exception on this rank: lets the partners go that wait for it in a collective."""
         ...

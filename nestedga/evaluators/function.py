@@ -45,15 +45,18 @@ class FunctionEvaluator:
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         weights: Weights | None = parent.arrays() if parent else None
-        with self._place.ledger.during("train"):
-            answer = self._build(settings["function"], weights=weights, budget=member.budget, member_id=member.id)
+        answer = self._build(settings["function"], weights=weights, budget=member.budget, member_id=member.id)
         given, weights = answer if isinstance(answer, tuple) else (answer, None)
         metrics = given if isinstance(given, Mapping) else {self.metrics[0]: given}
-        state = State.from_arrays(weights) if weights is not None else None
+        with self._place.ledger.during("checkpoint"):
+            state = State.from_arrays(weights) if weights is not None else None
         return Result({name: float(value) for name, value in metrics.items()}, state)
 
     def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:
         return {}  # a function has no second opinion
+
+    def move(self, place: Place) -> None:
+        self._place = place
 
     def release(self) -> None:
         """Nobody waits for anybody inside a function."""

@@ -34,8 +34,7 @@ class TrainingEvaluator:
         self._trainer = Trainer(place, self._build, self._seed, self._unit, settings)
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
-        with self._place.ledger.during("train"):
-            state = self._trainer.train(member, settings, parent)
+        state = self._trainer.train(member, settings, parent)
         with self._place.ledger.during("evaluate"):
             metrics = self._trainer.measure("fitness")
         return Result({**metrics, "parameters": float(self._trainer.num_parameters)}, state)
@@ -45,6 +44,10 @@ class TrainingEvaluator:
         with self._place.ledger.during("evaluate"):
             self._trainer.load(member, settings, state)
             return self._trainer.measure("test")
+
+    def move(self, place: Place) -> None:
+        self._place = place
+        self._trainer.move(place)
 
     def release(self) -> None:
         self._trainer.release()

@@ -11,34 +11,28 @@ from rich.table import Table
 from rich.text import Text
 
 from nestedga.journal import Record
-from nestedga.report.history import History
+from nestedga.report.history import History, Told
 
 
 class Lines:
     """One line for each row of evaluations and for what goes wrong; for logs and launchers without a terminal."""
 
     def __init__(self) -> None:
-        self._history = History()
         self._shown_trace = False
 
-    def take(self, record: Record, replayed: bool = False) -> None:
-        row = self._history.take(record)
-        if replayed:
-            return
-        history = self._history
+    def show(self, record: Record, told: Told | None, history: History) -> None:
+        """Shows what a record says that the history has just taken in."""
         if record["event"] in ("run", "resume"):
-            done = f", {len(history.evaluations)} evaluations done already" if history.evaluations else ""
+            done = f", {history.num_told} evaluations done already" if history.num_told else ""
             self._print(f"{record['experiment']}: {record['layout']}; {record['search']}{done}; {record['folder']}")
-        elif (
-            record["event"] == "tell" and (evaluation := history.evaluations[record["evaluation"]["member_id"]]).message
-        ):
-            genes = history.members[evaluation.member_id].genotype
-            self._print(f"member {evaluation.member_id} {evaluation.status.value}: {evaluation.message}; {genes}")
+        if told is not None and (evaluation := told.evaluation).message:
+            member = told.member
+            self._print(f"member {member.id} {evaluation.status.value}: {evaluation.message}; {member.genotype}")
             if evaluation.log and not self._shown_trace:  # in full once; all are in the run folder's logs
                 self._shown_trace = True
                 print(evaluation.log.rstrip(), flush=True)
-        if row is not None:
-            spread = history.spread(row)
+        if told is not None and told.row is not None:
+            spread = history.spread(told.row)
             name = history.objectives.names[0]
             foms = (
                 "all failed"
@@ -59,23 +53,15 @@ class Lines:
 class Bars:
     """A live display: all evaluations, the batch that is coming in, and what every group does."""
 
-    def __init__(self) -> None:
-        self._history = History()
-        self._live = Live(get_renderable=self._render, refresh_per_second=4)
-        self._started = False
+    def __init__(self, history: History) -> None:
+        self._live = Live(get_renderable=lambda: render(history, time.time()), refresh_per_second=4)
+        self._live.start()
 
-    def take(self, record: Record, replayed: bool = False) -> None:
-        self._history.take(record)
-        if not self._started:
-            self._live.start()
-            self._started = True
+    def show(self, record: Record, told: Told | None, history: History) -> None:
+        """The live display looks at the history by itself, in a thread of its own."""
 
     def close(self) -> None:
-        if self._started:
-            self._live.stop()
-
-    def _render(self) -> RenderableType:
-        return render(self._history, time.time())
+        self._live.stop()
 
 
 def render(history: History, now: float) -> RenderableType:
@@ -84,7 +70,7 @@ def render(history: History, now: float) -> RenderableType:
         return Text("the journal is empty so far")
     name = history.objectives.names[0]
     bars = Table.grid(padding=(0, 1))
-    told, total = len(history.evaluations), history.num_evaluations
+    told, total = history.num_told, history.num_evaluations
     if total:
         bars.add_row(
             "evaluations",
@@ -99,16 +85,16 @@ def render(history: History, now: float) -> RenderableType:
         f"{len(history.row)}/{size}",
         _generation(history),
     )
-    title = f"{history.header['experiment']}: {history.header['layout']}; {history.header['search']}; {history.status}"
+    title = f"{history.header['experiment']}: {history.layout}; {history.header['search']}; {history.status}"
     groups = Table("group", "member", "slot", "generation", "since", "genes", box=None)
     for group, (member_id, task, since) in sorted(history.running.items())[:16]:
-        member = history.members[member_id]
+        member = history.member(member_id)
         genes = ", ".join(f"{path}={_value(value)}" for path, value in member.genotype.items())
         what = f"{member_id}" if task == "train" else f"{member_id} ({task})"
         groups.add_row(str(group), what, str(member.slot), str(member.generation), f"{now - since:.0f} s", genes)
     best = "no member so far"
     if history.best_id is not None:
-        best = f"best {name} {history.evaluations[history.best_id].fom:.4f}, member {history.best_id}"
+        best = f"best {name} {history.best_values[0]:.4f}, member {history.best_id}"
         if len(history.objectives) > 1:
             best += f"; {_front(history)}"
     failed = sum(count for status, count in history.counts.items() if status != "ok")
@@ -118,7 +104,7 @@ def render(history: History, now: float) -> RenderableType:
 def _generation(history: History) -> str:
     total = history.num_evaluations
     if not history.header.get("generational", True):
-        return f"{len(history.evaluations)}{f'/{total}' if total else ''} evaluations"
+        return f"{history.num_told}{f'/{total}' if total else ''} evaluations"
     of = f"/{total // history.population_size}" if total else ""
     return f"generation {history.num_rows}{of}"
 

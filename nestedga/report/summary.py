@@ -23,7 +23,7 @@ def summarise(history: History) -> dict[str, Any]:
     """What a script needs to know; the keys are documented in docs/reporting.md."""
     best = None
     if history.best_id is not None:
-        member, evaluation = history.members[history.best_id], history.evaluations[history.best_id]
+        member, evaluation = history.member(history.best_id), history.evaluation(history.best_id)
         best = {
             "member_id": member.id,
             "slot": member.slot,
@@ -44,14 +44,15 @@ def summarise(history: History) -> dict[str, Any]:
         "hypervolume": _hypervolume(history) if several and history.front.ids else None,
         "evaluations": history.counts,
         "seconds": history.seconds,
+        "group_seconds": history.group_seconds,
         "ledger": history.ledger,
-        "layout": history.header["layout"],
+        "layout": history.layout,
         "versions": history.header["versions"],
     }
 
 
 def _of_front(history: History, member_id: int) -> dict[str, Any]:
-    member = history.members[member_id]
+    member = history.member(member_id)
     return {
         "member_id": member.id,
         "slot": member.slot,
@@ -62,7 +63,7 @@ def _of_front(history: History, member_id: int) -> dict[str, Any]:
 
 
 def _objectives(history: History, member_id: int) -> dict[str, float]:
-    return dict(zip(history.objectives.names, history.evaluations[member_id].values, strict=True))
+    return dict(zip(history.objectives.names, history.evaluation(member_id).values, strict=True))
 
 
 def _hypervolume(history: History) -> dict[str, Any]:
@@ -91,9 +92,17 @@ def schedule_table(history: History) -> Table:
     for member in line:
         if member.genotype != before or member is line[-1]:
             values = [_short(member.genotype.get(path, "")) for path in genes]
-            values += [_short(value) for value in history.evaluations[member.id].values]
+            values += [_short(value) for value in history.evaluation(member.id).values]
             table.add_row(str(member.id), str(trained), *values)
         trained, before = trained + member.budget, member.genotype
+    return table
+
+
+def time_table(history: History) -> Table:
+    """Where the groups' seconds went; the shares are of the wall clock and sum to what is accounted for."""
+    table = Table("activity", "seconds", "share", title="time of the groups", title_justify="left")
+    for activity, seconds in (*history.ledger.items(), ("all", sum(history.ledger.values()))):
+        table.add_row(activity, f"{seconds:.1f}", f"{seconds / (history.group_seconds or 1.0):.1%}")
     return table
 
 
@@ -101,26 +110,23 @@ def front_table(history: History) -> Table:
     """The members that no other dominates, the best by the first objective on top."""
     ids = history.front.ids
     more = f"; the first {MOST_SHOWN} of {len(ids)}" if len(ids) > MOST_SHOWN else ""
-    genes = _genes(history.members[member_id] for member_id in ids)
+    members = [history.member(member_id) for member_id in ids[:MOST_SHOWN]]
+    genes = _genes(members)
     table = Table("member", *history.objectives.names, *genes, title=f"Pareto front{more}", title_justify="left")
-    for member_id in ids[:MOST_SHOWN]:
-        genotype = history.members[member_id].genotype
-        objectives = [_short(value) for value in _objectives(history, member_id).values()]
-        table.add_row(str(member_id), *objectives, *(_short(genotype.get(path, "")) for path in genes))
+    for member in members:
+        objectives = [_short(value) for value in _objectives(history, member.id).values()]
+        table.add_row(str(member.id), *objectives, *(_short(member.genotype.get(path, "")) for path in genes))
     return table
 
 
 def closing(history: History, folder: RunFolder) -> RenderableType:
     """What a person wants to see at the end."""
     counts = ", ".join(f"{count} {status}" for status, count in sorted(history.counts.items()))
-    total = sum(history.ledger.values()) or 1.0
-    times = ", ".join(f"{activity} {seconds / total:.0%}" for activity, seconds in history.ledger.items())
     facts = Table.grid(padding=(0, 2))
     facts.add_row("run", f"{history.status}: {counts} in {history.seconds:.1f} s")
-    facts.add_row("time of groups", times)
-    parts: list[RenderableType] = [Text(""), facts]
+    parts: list[RenderableType] = [Text(""), facts, time_table(history)]
     if history.best_id is not None:
-        best, evaluation = history.members[history.best_id], history.evaluations[history.best_id]
+        best, evaluation = history.member(history.best_id), history.evaluation(history.best_id)
         facts.add_row("best", f"member {best.id} (slot {best.slot}, generation {best.generation})")
         facts.add_row("  fitness", _metrics(evaluation.metrics))
         facts.add_row("  test", _metrics(history.test["metrics"]) if history.test else "not read")
@@ -136,7 +142,7 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
     places = Table.grid(padding=(0, 2))
     if history.best_id is not None:
         places.add_row("best member", str(folder.best))
-        if len(history.objectives) > 1 and history.evaluations[history.best_id].checksum is not None:
+        if len(history.objectives) > 1 and evaluation.checksum is not None:
             places.add_row("Pareto front", f"{folder.states}, by member")
     places.add_row("summary", str(folder.summary))
     places.add_row("schedules", f"tensorboard --logdir {folder.tensorboard}")

@@ -34,6 +34,11 @@ class Search(Protocol):
         ...
 
     @property
+    def prefetch(self) -> int:
+        """How many members for each busy group may be asked for ahead, so that nothing is waited for later."""
+        ...
+
+    @property
     def done(self) -> bool:
         """True when everything was asked and told."""
         ...
@@ -182,6 +187,8 @@ class Generational(Bookkeeping):
             goes on with weights, one interval as long as all of them.
     """
 
+    prefetch: ClassVar[int] = 1  # it costs no knowledge: a generation is known when the last one is in
+
     generations: int = 10
     intervals: int = 1
 
@@ -312,8 +319,11 @@ class Asynchronous(Bookkeeping):
         generations: so many times ``population_size`` evaluations: how long a search of either kind is, is said alike.
         evaluations: how many, failed ones counted; takes the place of ``generations``.
         length: how many it comes to.
+        prefetch: how many members for each busy group may be asked for ahead, 0 or more: each then knows as many
+            evaluations less per group, but neither its making nor the fetching of its weights is ever waited for.
     """
 
+    prefetch: int = 0
     generations: int = 10
     evaluations: int | None = None
     length: int = field(init=False)
@@ -322,6 +332,7 @@ class Asynchronous(Bookkeeping):
         super().__post_init__()
         self.check(self.population_size >= 1, "population_size", "must be 1 or more")
         self.check(self.generations >= 1, "generations", "evaluates nobody; use 1 or more")
+        self.check(self.prefetch >= 0, "prefetch", "must be 0 or more")
         self.length = self.population_size * self.generations if self.evaluations is None else self.evaluations
         self.evaluations = self.length  # which complaints name
         self.check(self.length >= 1, "evaluations", "evaluates nobody; use 1 or more")

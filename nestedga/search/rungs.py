@@ -100,6 +100,10 @@ class Rungs:
         return self._search.slow
 
     @property
+    def prefetch(self) -> int:
+        return 0  # who goes on is known best at the last moment
+
+    @property
     def done(self) -> bool:
         return self._search.done  # it waits for every individual
 

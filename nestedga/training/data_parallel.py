@@ -46,8 +46,13 @@ class DataParallel:
 
     def restart(self) -> None:
         """Gets collectives going again after a failure; a few milliseconds."""
+        self.move(self._comm)
+
+    def move(self, comm: Any) -> None:
+        """Goes on with the ranks of another communicator; the one before may be freed once it is closed."""
         hvd.shutdown()
-        hvd.init(comm=self._comm)
+        self._comm = comm
+        hvd.init(comm=comm)
 
 
 def pick_device(wanted: str, node_rank: int, alone: bool) -> torch.device:

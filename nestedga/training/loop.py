@@ -51,7 +51,8 @@ class Trainer:
         torch.set_num_threads(training["threads"])
         self._place, self._build, self._seed, self._unit = place, build, seed, unit
         self._parallel = DataParallel(place.comm)
-        self._device = pick_device(training["device"], place.node_rank, alone=place.inner_size == 1)
+        self._wanted_device = training["device"]
+        self._device = pick_device(self._wanted_device, place.node_rank, alone=place.inner_size == 1)
         self._built: dict[str, Any] = {}  # settings of what stands below
         self._dataset: Dataset
         self._model: torch.nn.Module
@@ -116,7 +117,8 @@ class Trainer:
             "epochs": counters["epochs"] + num_steps // steps_per_epoch,
             "steps": counters["steps"] + num_steps,
         }
-        return pack(self._model, self._optimizer, counters) if self._parallel.rank == 0 else None
+        with self._place.ledger.during("checkpoint"):
+            return pack(self._model, self._optimizer, counters) if self._parallel.rank == 0 else None
 
     def _step(self, pieces: list[np.ndarray[Any, np.dtype[np.int64]]], step_key: int) -> None:
         """One step over the global batch, cut into micro-batches that the ranks share in turn."""
@@ -162,6 +164,15 @@ class Trainer:
         """Brings a trained state into the model, for measuring."""
         self.configure(settings, key(self._seed, INITIALISE, member.id), fresh=False)
         unpack(state, self._model, self._optimizer)
+
+    def move(self, place: Place) -> None:
+        """Goes on in another group; what stands is built anew where the group's device is another."""
+        self._place = place
+        self._parallel.move(place.comm)
+        device = pick_device(self._wanted_device, place.node_rank, alone=place.inner_size == 1)
+        if device != self._device:
+            self._device = device
+            self._built.update(model=None, optimizer=None)
 
     def release(self) -> None:
         """Lets partners go that wait for this rank."""

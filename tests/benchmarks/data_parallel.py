@@ -141,32 +141,32 @@ class Clock:
 
 def train_ours(path: str) -> None:
     """The Trainer of nestedga in one group of all ranks."""
-    from nestedga.comm.groups import split, start_mpi
-    from nestedga.comm.layout import split_evenly
+    from nestedga.comm.groups import World, start_mpi
     from nestedga.config import Configuration, build
     from nestedga.ledger import Ledger
     from nestedga.member import Member
     from nestedga.place import Place
     from nestedga.training.loop import Trainer
 
-    world = start_mpi(1)
-    size = world.Get_size()
+    comm = start_mpi(1)
+    size = comm.Get_size()
     settings = Configuration(
         [*SETTINGS, f"groups.group_size={size}", "interval.epochs=null", "interval.steps=1"]
     ).plain()
-    with split(world, split_evenly(size, size, "refuse")) as groups:
-        clock: Any = Clock(path if groups.world_rank == 0 else None)
-        place = Place(
-            comm=groups.training,
-            group=0,
-            inner_rank=groups.inner_rank,
-            inner_size=size,
-            node_rank=groups.node_rank,
-            ledger=Ledger("initialise"),
-            watchdog=clock,
-        )
-        trainer = Trainer(place, build, seed=0, unit="steps", settings=settings)
-        trainer.train(Member(0, 0, 0, {}, (), (), budget=1_000_000), settings, None)
+    world = World(comm)
+    group = world.form([tuple(range(size))])
+    clock: Any = Clock(path if world.rank == 0 else None)
+    place = Place(
+        comm=group.training,
+        group=0,
+        inner_rank=group.inner_rank,
+        inner_size=size,
+        node_rank=world.node_rank,
+        ledger=Ledger("initialise"),
+        watchdog=clock,
+    )
+    trainer = Trainer(place, build, seed=0, unit="steps", settings=settings)
+    trainer.train(Member(0, 0, 0, {}, (), (), budget=1_000_000), settings, None)
 
 
 def train_theirs(path: str, distributed: bool, **options: Any) -> None:

@@ -8,10 +8,12 @@ from mpi4py import MPI
 
 from nestedga.comm.collectives import Collectives
 from nestedga.comm.exchange import Channel
-from nestedga.comm.groups import Elsewhere, agree, decide, meet, split, start_mpi
-from nestedga.comm.layout import split_evenly
-from nestedga.comm.states import StateStore
+from nestedga.comm.groups import Elsewhere, World, agree, decide, meet, start_mpi
+from nestedga.comm.states import StateExchange
+from nestedga.comm.waiting import wait_until
 from nestedga.errors import SettingError
+from nestedga.layout import split_evenly
+from nestedga.messages import Ahead, Source
 from nestedga.state import State
 
 
@@ -35,60 +37,96 @@ def main():
     except Elsewhere:
         assert rank != size - 1
 
-    with split(world, layout) as groups:
-        assert groups.inner_size == layout.sizes[groups.group]
-        assert groups.node_rank == rank and groups.node_size == size  # one machine here
-        assert (groups.outer is None) == (groups.inner_rank != 0)
-        if groups.outer is not None:
-            assert groups.outer.Get_rank() == groups.group and groups.outer.Get_size() == layout.num_groups
+    ranks = World(world)
+    assert ranks.nodes == [0] * size and ranks.node_rank == rank and ranks.node_size == size  # one machine here
+    first = ranks.form(layout.groups)
+    work_in(first, ranks)
+    meet(world)
+    # All ranks in one group, and again in groups that begin elsewhere: no communicator is left in the other's way.
+    everybody = ranks.form([tuple(range(size))])
+    first.free()
+    work_in(everybody, ranks)
+    backwards = [tuple(size - 1 - rank for rank in group) for group in layout.groups]
+    last = ranks.form(backwards)
+    everybody.free()
+    work_in(last, ranks)
+    last.free()
 
-        together = Collectives(groups.inner)
-        assert together.broadcast({"from": groups.inner_rank}) == {"from": 0}
-        assert together.gather(rank) == [rank - groups.inner_rank + i for i in range(groups.inner_size)]
-        shared = together.share(state_of(groups.group) if groups.is_leader else None)
-        assert shared.checksum == state_of(groups.group).checksum
-        np.testing.assert_array_equal(shared.arrays()["weights/a"], groups.group)
-        assert together.share(None) is None
-
-        if groups.outer is not None:
-            with StateStore(groups.outer) as store:
-                mail(groups, Channel(groups.control))
-                fetch(groups, store)
-                meet(groups.outer)
-        meet(world)
+    if rank in layout.leaders:
+        channel = Channel(ranks.control)
+        mail(ranks, layout, channel)
+    meet(world)
+    fetch(ranks)
+    ranks.close()
     print("ok")
 
 
-def mail(groups, channel):
-    """Everybody reports (outer rank 0 to itself, too), and is answered."""
-    channel.report(("hello", groups.group, b"x" * 100_000))
-    if groups.group == 0:
+def work_in(group, world):
+    assert world.rank in group.ranks and group.ranks[group.inner_rank] == world.rank
+    assert group.is_leader == (group.number == world.rank)
+    together = Collectives(group)
+    assert together.broadcast({"from": group.inner_rank}) == {"from": 0}
+    assert together.gather(world.rank) == list(group.ranks)
+    shared = together.share(state_of(group.number) if group.is_leader else None)
+    assert shared.checksum == state_of(group.number).checksum
+    np.testing.assert_array_equal(shared.arrays()["weights/a"], group.number)
+    assert together.share(None) is None
+
+
+def mail(world, layout, channel):
+    """Every leader reports (world rank 0 to itself, too), and is answered."""
+    channel.report(("hello", world.rank, b"x" * 100_000))
+    if world.rank == 0:
         heard = []
-        while len(heard) < groups.layout.num_groups:
+        while len(heard) < layout.num_groups:
             heard += channel.poll_reports()
             time.sleep(0.001)
         for _, group, _ in sorted(heard):
+            channel.tell_ahead(group, ("ahead for", group))
             channel.order(group, ("order for", group))
-    assert channel.next_order(30.0) == ("order for", groups.group)
+    assert wait_until(channel.poll_order, 30.0, "an order") == ("order for", world.rank)
+    assert wait_until(channel.poll_ahead, 30.0, "what is ahead") == ("ahead for", world.rank)
     channel.flush(30.0)
 
 
-def fetch(groups, store):
-    """The first group's state goes to all at once, while its owner is busy elsewhere."""
-    if groups.group == 0:
-        store.put(7, state_of(7))
-    meet(groups.outer)
-    if groups.group == 0:
+class Memory(dict):
+    """A cache without limits."""
+
+    def put(self, member_id, state, *, own):
+        self[member_id] = state
+
+    def drop(self, member_ids):
+        for member_id in member_ids:
+            self.pop(member_id, None)
+
+
+def fetch(world):
+    """The first rank's state goes to all along a chain, ordered at once, while its owner is busy elsewhere."""
+    aheads = [Ahead((Source(9, (0,)),))] if world.rank else []
+    exchange = StateExchange(world.states, Memory(), lambda: aheads.pop() if aheads else None)
+    if world.rank == 0:
+        exchange.keep(7, state_of(7), own=True)
+        exchange.keep(9, state_of(9), own=True)
         busy = time.monotonic() + 0.3
         while time.monotonic() < busy:
             np.ones((200, 200)) @ np.ones((200, 200))
-        return
-    assert store.fetch(8, (0,)) is None  # not there
-    got = store.fetch(7, (0,))
-    assert got is not None and got.checksum == state_of(7).checksum
-    store.put(7, got)
-    store.drop((7,))
-    assert store.get(7) is None
+    else:
+        got = exchange.obtain(Source(7, (world.rank - 1,)))  # which waits for it, too
+        assert got is not None and got.checksum == state_of(7).checksum
+        assert exchange.obtain(Source(7, ())) is got
+        assert exchange.obtain(Source(9, ())).checksum == state_of(9).checksum  # on its way, or here already
+    meet(world.comm)
+    exchange.drop((7,))
+    if world.rank:
+        assert exchange.obtain(Source(7, ())) is None  # and so it is missed here
+    meet(world.comm)
+    if world.rank == 0:
+        for other in range(1, world.comm.Get_size()):
+            assert exchange.obtain(Source(7, (other,))) is None  # not there, and said at once
+    meet(world.comm)
+    others = world.comm.Get_size() - 1
+    assert exchange.num_sent == (others if world.rank == 0 else 0) + (world.rank < others)
+    exchange.close()
 
 
 if __name__ == "__main__":

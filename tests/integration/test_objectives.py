@@ -73,9 +73,7 @@ def test_the_front_of_the_summary_is_that_of_the_journal(nestedga):
     assert seen["front/members"][-1][1] == len(front)
     assert seen["b/best_so_far"][-1][1] == pytest.approx(max(-v[1] for v in values.values()), rel=1e-6)
 
-    again = History()
-    for record in answer.records:
-        again.take(record)
+    again = History.of(answer.folder / "journal.jsonl")
     assert summarise(again)["pareto_front"] == summary["pareto_front"]
 
 

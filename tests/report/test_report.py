@@ -60,25 +60,21 @@ def test_tensorboard_shows_the_population_and_where_time_goes(answer):
 
 
 def test_tensorboard_can_be_deleted_and_made_again(answer, tmp_path):
-    rebuilt = TensorBoard(tmp_path / "again")
+    rebuilt, history = TensorBoard(tmp_path / "again"), History(answer.folder / "journal.jsonl")
     for record in answer.records:
-        rebuilt.take(record)
+        rebuilt.show(record, history.take(record), history)
     rebuilt.close()
     for folder in (answer.folder / "tensorboard").iterdir():
         assert scalars(folder) == scalars(tmp_path / "again" / folder.name)
 
 
 def test_the_summary_tells_what_the_journal_tells(answer):
-    history = History()
-    for record in answer.records:
-        history.take(record)
+    history = History.of(answer.folder / "journal.jsonl")
     assert json.loads(json.dumps(summarise(history))) == answer.summary
     summary = answer.summary
     assert summary["status"] == "complete" and summary["evaluations"] == {"ok": 20}
     assert set(summary["best"]) >= {"member_id", "slot", "genotype", "fitness_fom", "test"}
     assert summary["best"]["fitness_fom"] == min(r["evaluation"]["fom"] for r in answer.records if r["event"] == "tell")
-    # Two groups' seconds sum to twice the wall clock, but for the start of the interpreter.
-    assert sum(summary["ledger"].values()) == pytest.approx(2 * summary["seconds"], abs=6.0)
 
 
 def test_the_best_member_can_be_run_again_from_its_overrides(answer):
@@ -104,7 +100,7 @@ def test_watch_shows_a_run_and_changes_nothing(answer, mpi, tmp_path):
 
 
 def test_the_display_renders_at_every_moment(answer):
-    history = History()
+    history = History(answer.folder / "journal.jsonl")
     console = Console(file=io.StringIO(), width=100)
     console.print(render(history, 0.0))
     for record in journal.read(answer.folder / "journal.jsonl"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from nestedga.errors import SettingError
@@ -12,7 +13,7 @@ class Layout:
     """Groups of consecutive world ranks, so that a group stays on as few nodes as possible.
 
     Attributes:
-        sizes: ranks of each group, by group number.
+        sizes: ranks of each group.
     """
 
     sizes: tuple[int, ...]
@@ -21,13 +22,15 @@ class Layout:
     def num_groups(self) -> int:
         return len(self.sizes)
 
-    def group_of(self, world_rank: int) -> int:
-        end = 0
-        for group, size in enumerate(self.sizes):
-            end += size
-            if world_rank < end:
-                return group
-        raise ValueError(f"world rank {world_rank} is outside a world of {end}")
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """World ranks of each group, its leader first. A group is named by its leader's world rank."""
+        ends = list(itertools.accumulate(self.sizes))
+        return [tuple(range(end - size, end)) for size, end in zip(self.sizes, ends, strict=True)]
+
+    @property
+    def leaders(self) -> tuple[int, ...]:
+        return tuple(ranks[0] for ranks in self.groups)
 
     def __str__(self) -> str:
         """As in "64 ranks = 8 groups x 8" or "7 ranks = 1 group x 3 + 2 groups x 2"."""

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestedga.comm.layout import split_evenly
 from nestedga.errors import SettingError
+from nestedga.layout import split_evenly
 
 
 @given(world_size=st.integers(1, 300), group_size=st.integers(1, 300))

@@ -1,0 +1,85 @@
+"""Who has which state, and who is asked for it: a much wanted state spreads like a tree, near ones first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, KeysView, Sequence
+
+from nestedga.messages import Source
+
+MOST_SERVED = 2  # how often one leader sends the same state; every receiver becomes a source, so two are enough
+
+
+class Holders:
+    """Leaders with a state in memory, or about to have it, by member.
+
+    Whoever is told to begin with a state is a holder from then on: a request that reaches it too early waits there. So
+    the tree is laid out when orders leave, and n leaders have a state after some log2(n) sends one after another.
+
+    Args:
+        nodes: the node of each world rank.
+    """
+
+    def __init__(self, nodes: Sequence[int]) -> None:
+        self._nodes = nodes
+        self._trees: dict[int, _Tree] = {}
+
+    def __contains__(self, member_id: int) -> bool:
+        return member_id in self._trees
+
+    def of(self, member_id: int) -> KeysView[int]:
+        """The leaders that hold a state, its producer first."""
+        return self._trees[member_id].holders.keys() if member_id in self._trees else {}.keys()
+
+    def add(self, member_id: int, leader: int) -> None:
+        """A leader's group has produced a state, or read it from disk."""
+        self._trees[member_id] = tree = _Tree()
+        tree.add(leader, self._nodes[leader])
+
+    def source(self, member_id: int, leader: int) -> Source:
+        """Where a leader gets a state; it is a holder from now on."""
+        tree = self._trees.get(member_id)
+        if tree is None:
+            self.add(member_id, leader)  # from disk
+            return Source(member_id, ())
+        if leader in tree.holders:
+            return Source(member_id, tuple(tree.others(leader)))
+        first = tree.take(self._nodes[leader])
+        tree.add(leader, self._nodes[leader])
+        return Source(member_id, (first, *tree.others(first, leader)))
+
+    def forget(self, wanted: set[int]) -> Iterable[tuple[int, int]]:
+        """Drops all states but the wanted ones; gives (leader, member id) of each copy that may go."""
+        for member_id in [i for i in self._trees if i not in wanted]:
+            for leader in self._trees.pop(member_id).holders:
+                yield leader, member_id
+
+
+class _Tree:
+    """Holders of one state, and those of them that may still send it, by node, longest ready first."""
+
+    def __init__(self) -> None:
+        self.holders: dict[int, int] = {}  # how often each was asked, the producer first
+        self._free: dict[int, deque[int]] = {}
+
+    def add(self, leader: int, node: int) -> None:
+        self.holders[leader] = 0
+        self._free.setdefault(node, deque()).append(leader)
+
+    def take(self, node: int) -> int:
+        """The one to be asked: on the same node where there is one, else on the node that was asked least lately."""
+        if node not in self._free:
+            node = next(iter(self._free))
+        free = self._free.pop(node)
+        leader = free.popleft()
+        self.holders[leader] += 1
+        if self.holders[leader] < MOST_SERVED:
+            free.append(leader)
+        if free:
+            self._free[node] = free  # behind the others
+        return leader
+
+    def others(self, *asked: int) -> Iterable[int]:
+        """Whom to turn to where those asked have lost the state: its producer."""
+        producer = next(iter(self.holders))
+        return () if producer in asked else (producer,)
