@@ -28,6 +28,8 @@ class Front:
 
     def add(self, member_id: int, values: Sequence[float]) -> None:
         """Takes in a member's minimised objectives; the cost is linear in the size of the front."""
+        if len(values) == 1 and self.ids and self.points[0, 0] < values[0] <= self.reference[0]:
+            return  # the usual case where there is one objective, and nothing changes
         point = np.array(values, dtype=np.float64)
         if not self.ids:
             self.ids, self.points, self.reference = [member_id], point[None], point

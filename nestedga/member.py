@@ -52,7 +52,7 @@ class Member:
     weights_crossover: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}  # asdict copies all that is inside
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Member:
@@ -123,7 +123,8 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         # JSON has no NaN: a failed member has fom null.
-        return {**dataclasses.asdict(self), "fom": self.fom if self.ok else None, "status": self.status.value}
+        record = {name: getattr(self, name) for name in self.__slots__}
+        return {**record, "fom": self.fom if self.ok else None, "status": self.status.value}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Evaluation:

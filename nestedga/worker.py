@@ -229,7 +229,8 @@ class Worker:
 
     def _test(self, best: Member, states: tuple[State, ...]) -> Tested:
         metrics = self._evaluator.test(best, self._configure(best.genotype), states[0] if states else None)
-        return Tested(self._group, metrics, self._seat.place.ledger.take())
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        return Tested(self._group, finite, self._seat.place.ledger.take())
 
     def _log(self, member: Member, text: str) -> None:
         with open(self._log_path, "a") as file:

@@ -58,7 +58,7 @@ FOREIGN = {
     "ConfigSpace": {"configspace"},
     "optuna": {"search", "optuna_sampler"},
 }
-PURE = {"numpy", "scipy", "sklearn", "cmaes", "moocore", "optuna"}  # what a search may import besides
+PURE = {"numpy", "scipy", "sklearn", "cmaes", "moocore", "optuna", "sortedcontainers"}  # what a search may import besides
 
 
 def imports(path):

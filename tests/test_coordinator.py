@@ -255,6 +255,45 @@ def test_a_child_goes_where_its_parent_is(tmp_path):
     assert not groups.sent
 
 
+@pytest.mark.parametrize("make", [search, lambda: search(Genetic), lambda: search(AsynchronousPBT, prefetch=1)])
+@pytest.mark.parametrize("num_groups", [2, 5, 9])
+def test_no_group_sends_a_state_more_than_twice(tmp_path, make, num_groups):
+    _, _, groups = run(tmp_path, make, num_groups)
+    assert max(groups.sent.values()) <= 2
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2])
+def test_members_are_asked_ahead_as_far_as_the_search_allows(tmp_path, ahead):
+    make = partial(Sampling, SPACE, seed=3, budget=1, evaluations=30, prefetch=ahead)
+    run(tmp_path, make, num_groups=3)
+    asked, told = [], 0
+    for record in journal.read(tmp_path / "journal.jsonl"):
+        told += record["event"] == "tell"
+        if record["event"] == "ask":
+            asked.append(told)
+    lead = [number - told for number, told in enumerate(asked)]  # members out or waiting when this one was asked
+    assert max(lead) == 2 + 3 * ahead
+
+
+def test_states_are_fetched_ahead(tmp_path):
+    _, _, groups = run(tmp_path / "ahead", lambda: search(PBT), num_groups=2)
+    assert groups.aheads
+    _, _, groups = run(tmp_path / "late", lambda: search(AsynchronousPBT), num_groups=2)
+    assert not groups.aheads
+
+
+def test_nobody_waits_for_a_member_that_is_meant_for_another(tmp_path):
+    """One group is stuck with its member: the others take what was earmarked for it."""
+    make = partial(Sampling, SPACE, seed=3, budget=1, evaluations=12, prefetch=2)
+    coordinator = Coordinator(make(), Journal(tmp_path / "j"), Files(), modes=("min",), layout=Layout((1, 1)))
+    groups = Groups(coordinator, Files(), 2, np.random.default_rng(0))
+    for _ in range(11):
+        groups.finish(1, groups.orders.pop(1))
+        groups.take_orders()
+    assert 1 not in groups.orders and groups.orders[0].task is Task.TRAIN
+    assert not coordinator.finished
+
+
 def test_best_follows_the_mode(tmp_path):
     for mode in ("min", "max"):
         (tmp_path / mode).mkdir()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+
+from sortedcontainers import SortedKeyList
 
 from nestedga.member import Evaluation, Member
 from nestedga.search.ranking import ranked
@@ -71,8 +73,8 @@ class Standings:
         self.lines: dict[int, Line] = {}
         """By slot."""
         self._by_id: dict[int, Line] = {}
-        self._order: list[Line] = []
-        self._ranked = True
+        self._order = SortedKeyList(key=_by_fom)  # those that did not fail
+        self._ranked: list[Line] | None = None  # the same, by several objectives
 
     def put(self, line: Line) -> None:
         """Takes the place of the slot's line before."""
@@ -84,17 +86,19 @@ class Standings:
             if before.ok:
                 self._order.remove(before)
         if line.ok:
-            insort(self._order, line, key=_by_fom)
-        self._ranked = not (self._order and self._order[0].evaluation.objectives)  # a failed line has none
+            self._order.add(line)
+        self._ranked = None
 
     @property
-    def order(self) -> list[Line]:
+    def order(self) -> Sequence[Line]:
         """Lines that did not fail, best first."""
-        if not self._ranked:
+        if not self._order or not self._order[0].evaluation.objectives:
+            order: Sequence[Line] = self._order
+            return order
+        if self._ranked is None:
             by_id = {line.member.id: line for line in self._order}
-            self._order = [by_id[e.member_id] for e in ranked(line.evaluation for line in self._order)]
-            self._ranked = True
-        return self._order
+            self._ranked = [by_id[e.member_id] for e in ranked(line.evaluation for line in self._order)]
+        return self._ranked
 
     def line_of(self, member_id: int) -> Line:
         """The line that ends with a member, or the best of a lineage."""
