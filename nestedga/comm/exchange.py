@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from nestedga.comm.waiting import wait_until
@@ -11,20 +12,26 @@ from nestedga.comm.waiting import wait_until
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-TO_COORDINATOR, TO_LEADER, AHEAD = 1, 2, 3
+TO_COORDINATOR, TO_LEADER, AHEAD, LETTER = 1, 2, 3, 4
 
 
 class Channel:
-    """Typed mail both ways. The coordinator is rank 0, which is a leader, too: its threads are told apart by tags."""
+    """Typed mail both ways. A coordinator's rank is a leader, too: its threads are told apart by tags.
 
-    def __init__(self, comm: MPI.Comm) -> None:
+    Args:
+        comm: all ranks.
+        coordinator: world rank of the one that this leader belongs to; of a coordinator, its own.
+    """
+
+    def __init__(self, comm: MPI.Comm, coordinator: int) -> None:
         self._comm = comm
-        self._unfinished: list[tuple[MPI.Request, bytes]] = []
+        self._coordinator = coordinator
+        self._unfinished: deque[tuple[MPI.Request, bytes]] = deque()
         self._lock = threading.Lock()  # several threads of a leader report
 
     def report(self, message: Any) -> None:
         """Leader to coordinator. Does not block."""
-        self._post(message, 0, TO_COORDINATOR)
+        self._post(message, self._coordinator, TO_COORDINATOR)
 
     def order(self, leader: int, message: Any) -> None:
         """Coordinator to an idle leader. Does not block."""
@@ -34,11 +41,16 @@ class Channel:
         """Coordinator to a busy leader, of what is to come. Does not block."""
         self._post(message, leader, AHEAD)
 
+    def write(self, coordinator: int, message: Any) -> None:
+        """Coordinator to another coordinator. Does not block."""
+        self._post(message, coordinator, LETTER)
+
     def poll_reports(self) -> list[Any]:
-        """For the coordinator: everything that has arrived."""
+        """For the coordinator: everything that has arrived, of leaders and of other coordinators."""
         messages = []
-        while (message := self._poll(TO_COORDINATOR)) is not None:
-            messages.append(message)
+        for tag in (TO_COORDINATOR, LETTER):
+            while (message := self._poll(tag)) is not None:
+                messages.append(message)
         return messages
 
     def poll_order(self) -> Any:
@@ -66,7 +78,9 @@ class Channel:
             self._unfinished.append((self._comm.Isend(payload, destination, tag), payload))
 
     def _prune(self) -> None:
-        self._unfinished = [(request, payload) for request, payload in self._unfinished if not request.Test()]
+        # The oldest alone are looked at: a message costs the same however many are on their way.
+        while self._unfinished and self._unfinished[0][0].Test():
+            self._unfinished.popleft()
 
     def _poll(self, tag: int) -> Any:
         from mpi4py import MPI

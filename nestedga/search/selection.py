@@ -54,10 +54,10 @@ def roulette(rng: np.random.Generator, fitness: NDArray[np.float64]) -> int:
     return min(drawn, len(fitness) - 1)  # rounding may carry the product up to the sum itself
 
 
-def tournament(rng: np.random.Generator, scores: NDArray[np.float64], size: int) -> int:
+def tournament(rng: np.random.Generator, scores: Sequence[float] | NDArray[np.float64], size: int) -> int:
     """The index of the best of ``size`` drawn with repetition; between equals, of the first drawn.
 
     The i-th best of n, i from 0, wins with probability ``((n - i) ** size - (n - i - 1) ** size) / n ** size``.
     """
-    drawn = (rng.random(size) * len(scores)).astype(np.intp)
-    return int(drawn[scores[drawn].argmin()])
+    drawn = (rng.random(size) * len(scores)).astype(np.intp).tolist()
+    return int(min(drawn, key=scores.__getitem__))

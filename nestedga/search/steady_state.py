@@ -14,6 +14,7 @@ Algorithms" (doi:10.1016/B978-0-08-050684-5.50009-4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,6 +43,7 @@ class SteadyState(Breeding, Asynchronous):
     """
 
     multi_objective: ClassVar[bool] = True
+    takes_immigrants: ClassVar[bool] = True
 
     tournament: int = 5
     replace: str = "oldest"
@@ -54,18 +56,21 @@ class SteadyState(Breeding, Asynchronous):
         self._check_probability("migration_rate")
         enough = f"fills no population of {self.population_size}; use that many or more, or a smaller population_size"
         self.check(self.length >= self.population_size, "evaluations", enough)
-        self._living: list[list[tuple[Member, Evaluation]]] = [[] for _ in range(self.demes)]  # oldest first
-        self._scores: dict[int, NDArray[np.float64]] = {}  # of the living, by deme, where nobody has come in since
+        self._living = [Living() for _ in range(self.demes)]
+
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        """It joins the living of its slot's deme."""
+        self._learn(member, evaluation)
 
     def needed(self) -> set[int]:
         if self.inherit == "none" or self._next_id == self.length:
             return set()
-        return {member.id for living in self._living for member, _ in living}
+        return {member.id for living in self._living for member, _ in living.entries}
 
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth:
         deme = self._demes.of(member_id % self.population_size)
         enough = min(self.tournament, len(self._demes.slots(deme)))
-        if member_id < self.population_size or len(self._living[deme]) < enough:
+        if member_id < self.population_size or len(self._living[deme].entries) < enough:
             return self._newcomer(rng, member_id)
         if self.crossover == "none":
             _, a = self._parent(rng, deme)
@@ -78,24 +83,44 @@ class SteadyState(Breeding, Asynchronous):
         """The winner of a tournament, and its score."""
         if self.demes > 1 and rng.random() < self.migration_rate:
             source = self._demes.source(rng, deme)
-            deme = source if self._living[source] else deme
-        standing = self._standing(deme)
-        winner = tournament(rng, standing, self.tournament)
-        return float(standing[winner]), self._living[deme][winner][0]
-
-    def _standing(self, deme: int) -> NDArray[np.float64]:
-        if deme not in self._scores:
-            self._scores[deme] = scores([evaluation for _, evaluation in self._living[deme]])
-        return self._scores[deme]
+            deme = source if self._living[source].entries else deme
+        scores = self._living[deme].scores
+        winner = tournament(rng, scores, self.tournament)
+        return float(scores[winner]), self._living[deme].entries[winner][0]
 
     def _learn(self, member: Member, evaluation: Evaluation) -> None:
         if not evaluation.ok:
             return
         deme = self._demes.of(member.slot)
         living = self._living[deme]
-        living.append((member, evaluation))
-        self._scores.pop(deme, None)
-        if len(living) > len(self._demes.slots(deme)):
+        living.add(member, evaluation)
+        if len(living.entries) > len(self._demes.slots(deme)):
             # Of equally bad ones the oldest goes, so that what is no better still brings something new.
-            del living[0 if self.replace == "oldest" else int(self._standing(deme).argmax())]
-            self._scores.pop(deme, None)
+            living.remove(0 if self.replace == "oldest" else int(np.argmax(living.scores)))
+
+
+class Living:
+    """The living members of a deme, oldest first, and their scores, of which the smaller is the better."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Member, Evaluation]] = []
+        self._foms: list[float] = []
+        self._ranked: NDArray[np.float64] | None = None  # by several objectives, where nobody has come or gone since
+
+    def add(self, member: Member, evaluation: Evaluation) -> None:
+        self.entries.append((member, evaluation))
+        self._foms.append(evaluation.fom)
+        self._ranked = None
+
+    def remove(self, place: int) -> None:
+        del self.entries[place], self._foms[place]
+        self._ranked = None
+
+    @property
+    def scores(self) -> Sequence[float] | NDArray[np.float64]:
+        """By place. With one objective they are at hand, so that large populations cost no more than small ones."""
+        if not self.entries[0][1].objectives:
+            return self._foms
+        if self._ranked is None:
+            self._ranked = scores([evaluation for _, evaluation in self.entries])
+        return self._ranked
