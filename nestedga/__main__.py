@@ -9,10 +9,10 @@ import threading
 import traceback
 from typing import NoReturn
 
-from nestedga.comm.launcher import die_with_launcher, launched_rank
+from nestedga.comm.launcher import die_with_launcher, launched_rank, launched_size
 from nestedga.config import Configuration, jobs_of, show
 from nestedga.errors import SettingError
-from nestedga.plan import make_search
+from nestedga.plan import make_parts, make_search
 from nestedga.search_process import SearchProcess
 
 HYDRA_OWN = (
@@ -49,7 +49,7 @@ def main() -> NoReturn:
 
 def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
     die_with_launcher()
-    search_process = _spawn_search_process(configurations) if not launched_rank() else None
+    search_process = _spawn_search_process(configurations)
     from nestedga.comm.groups import Elsewhere, start_mpi
     from nestedga.comm.lifeline import Lifeline, tells_of_death
 
@@ -77,10 +77,14 @@ def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
 
 
 def _spawn_search_process(configurations: list[Configuration]) -> SearchProcess | None:
-    """Before MPI starts, on world rank 0, where a search is slow; what is wrong with a search is said later, by all."""
+    """Before MPI starts, where a coordinator will be and a search is slow; what is wrong is said later, by all."""
+    rank, size = launched_rank() or 0, launched_size()
     for configuration in configurations:
         with contextlib.suppress(SettingError):
-            if make_search(configuration.plain()).slow:
+            settings, coordinators = configuration.plain(), [0]
+            if configuration.settings.coordinator.count > 1:
+                coordinators = [layout.first for layout in make_parts(settings, size)]
+            if rank in coordinators and make_search(settings).slow:
                 return SearchProcess(make_search)
     return None
 

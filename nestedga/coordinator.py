@@ -11,26 +11,48 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from nestedga.border import Border
 from nestedga.errors import SettingError
 from nestedga.estate import Estate, StateFiles
 from nestedga.journal import Journal, Record
 from nestedga.layout import Layout
 from nestedga.member import Evaluation, Member
-from nestedga.messages import Ahead, Dissolved, Durable, Evaluated, Order, Ready, Report, Stopped, Task, Tested
+from nestedga.messages import (
+    Ahead,
+    Dissolved,
+    Durable,
+    Ended,
+    Evaluated,
+    Letter,
+    Migrant,
+    Order,
+    Ready,
+    Report,
+    Stopped,
+    Task,
+    Tested,
+)
 from nestedga.roster import Roster
 from nestedga.search.base import Search
 from nestedga.search_process import DistantSearch
+
+SHORTEST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 4e-3  # between two looks for reports; growing while none come
 
 
 class Allotment(Protocol):
     """How idle ranks are shared among members that wait."""
 
+    def num_groups(self, num_ranks: int) -> int:
+        """How many groups so many ranks can form."""
+        ...
+
     def sizes(self, promises: Sequence[float], num_ranks: int) -> tuple[int, ...]:
         """Sizes of the groups that all these ranks form, largest first.
 
         Args:
-            promises: of the members that wait, least (best) first: the minimised FoM of a parent, infinite without one.
-            num_ranks: idle ones.
+            promises: of the members that wait, one or more, least (best) first: the minimised FoM of a parent, infinite
+                without one.
+            num_ranks: idle ones, enough for a group.
         """
         ...
 
@@ -54,6 +76,7 @@ class Coordinator:
         layout: the groups that will report.
         nodes: the node of each world rank; None: all on one.
         allotment: forms other groups of idle ranks; None: the layout stays.
+        border: with parts of the world that have coordinators of their own; None: there are none.
         max_seconds: nothing is handed out later than this after the start.
         clock: seconds, monotonic; a simulation brings its own.
     """
@@ -68,15 +91,16 @@ class Coordinator:
         layout: Layout,
         nodes: Sequence[int] | None = None,
         allotment: Allotment | None = None,
+        border: Border | None = None,
         max_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        nodes = [0] * sum(layout.sizes) if nodes is None else nodes
+        nodes = [0] * (layout.first + sum(layout.sizes)) if nodes is None else nodes
         self.search = search
-        self.finished = False
         self.thinking = False  # the search was asked and has not answered yet
         self._journal = journal
         self._allotment = allotment
+        self._border = border
         self._uneven = allotment is not None or len(set(layout.sizes)) > 1
         self._clock = clock
         self._deadline = None if max_seconds is None else clock() + max_seconds
@@ -85,23 +109,31 @@ class Coordinator:
         self._queue: dict[int, Member] = {}  # asked, waiting for a group, by id
         self._earmarked: dict[int, Member] = {}  # asked, and probably next for a busy group, by group
         self._unmarked: set[int] = set()  # busy groups for which nobody is earmarked
+        self._unwritten: set[int] = set()  # members asked that are not in the journal's file yet
         self._orders: dict[int, Order] = {}  # out, by group
         self._estate = Estate(files, modes, nodes)
         self._num_changes = 0  # since states were let go
         self._last_seconds: Counter[str] = Counter()  # by activity, of groups that have dissolved or stopped
         self._tested = False
         self._stopped: set[int] = set()
-        self._num_told = 0
+        self._ended = False
+        self._num_evaluated = 0
+        self._num_told = 0  # evaluations and immigrants
         self._told_when_asked = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over, and nobody writes to this coordinator any more."""
+        return self._ended and not (self._border and self._border.running)
 
     def replay(self, records: Iterable[Record]) -> None:
         """Rebuilds search and queue from a journal; members asked and not told are handed out again."""
         asked: dict[int, Member] = {}
-        untold: deque[Evaluation] = deque()  # journalled while the search was thinking
+        untold: deque[tuple[Member, Evaluation]] = deque()  # journalled while the search was thinking
 
         def tell_first(number: int) -> None:
             while self._num_told - len(untold) < number:
-                self.search.tell(untold.popleft())
+                self._tell(*untold.popleft())
 
         for number, record in enumerate(records, start=1):
             if record["event"] == "ask":
@@ -112,18 +144,25 @@ class Coordinator:
             elif record["event"] == "tell":
                 evaluation = Evaluation.from_json(record["evaluation"])
                 untold.append(self._take(asked.pop(evaluation.member_id), evaluation))
+            elif record["event"] == "immigrate":
+                evaluation = Evaluation.from_json(record["evaluation"])
+                untold.append(self._take(Member.from_json(record["member"]), evaluation))
+                if self._border:
+                    self._border.readmit()
+            elif record["event"] == "emigrate" and self._border:
+                self._border.note(record["member_id"], self._num_evaluated)
             elif record["event"] == "test":
                 tell_first(self._num_told)
                 self._tested = self.search.done  # a run that had hit its time limit may still find a better one
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
                 self._estate.forget(self._wanted(asked.values(), untold), keep_files=True)
         tell_first(self._num_told)
-        self._queue = dict(sorted(asked.items()))
+        self._enqueue(asked[member_id] for member_id in sorted(asked))
         self._estate.find_files()
         self._estate.forget(self._wanted())
 
-    def receive(self, report: Report) -> None:
-        """Takes in one report of a leader."""
+    def receive(self, report: Report | Letter) -> None:
+        """Takes in one report of a leader, or one letter of another coordinator."""
         match report:
             case Ready(group):
                 self._roster.add_ready(group)
@@ -138,7 +177,7 @@ class Coordinator:
                     self._check_repeated(evaluation)
                 else:
                     self._journal.record("tell", group=group, evaluation=evaluation.to_json())
-                    self.search.tell(self._take(order.member, evaluation))
+                    self._tell(*self._take(order.member, evaluation))
                 if evaluation.ok and evaluation.checksum is not None:
                     self._estate.add_holder(evaluation.member_id, group)
             case Tested(group, metrics, ledger):
@@ -160,21 +199,48 @@ class Coordinator:
                 self._last_seconds.update(ledger)
                 if len(self._stopped) == len(self._roster):
                     self._end()
+            case Migrant():
+                self._admit(report)
+            case Ended(part):
+                assert self._border is not None
+                self._border.running.discard(part)
         self._num_changes += 1
 
-    def decide(self) -> list[tuple[int, Order | Ahead]]:
-        """Messages to leaders, journalled already; call it after every batch of reports."""
+    def decide(self) -> list[tuple[int, Order]]:
+        """Orders for idle groups; call it after every batch of reports.
+
+        A member is on disk before its order leaves. One that was asked ahead is there already, so its group waits for
+        nothing.
+        """
         self._out_of_time = self._deadline is not None and self._clock() > self._deadline
-        messages: list[tuple[int, Order | Ahead]] = list(self._regroup())
-        while self._roster.num_idle and not self._roster.forming and (found := self._next_work()) is not None:
-            messages.append(self._send(*found))
-        messages += self._look_ahead()
+        orders = list(self._regroup())
+        while self._roster.num_idle and not self._must_wait and (found := self._next_work()) is not None:
+            orders.append(self._send(*found))
         # Amortised, for it goes through all that is known: at least one change in thirty-two of them.
         if self._num_changes * 32 > max(len(self._estate), len(self._orders)):
             self._num_changes = 0
             self._estate.forget(self._wanted())
+        if any(order.member is not None and order.member.id in self._unwritten for _, order in orders):
+            self._write()
+        return [(group, self._with_drops(group, order)) for group, order in orders]
+
+    def prepare(self) -> list[tuple[int, Ahead]]:
+        """What no group waits for, once its order is out: asks ahead, and brings the journal to disk.
+
+        Gives messages to busy leaders, and to those that lead no more.
+        """
+        emigrant = self._emigrant()
+        messages = self._look_ahead()
+        if self._allotment is not None:
+            messages += self._tell_former_leaders()
+        self._write()
+        if self._border and emigrant:
+            self._border.send(*emigrant)
+        return messages
+
+    def _write(self) -> None:
         self._journal.flush()
-        return [(group, self._with_drops(group, message)) for group, message in messages]
+        self._unwritten.clear()
 
     @property
     def best(self) -> Member | None:
@@ -212,10 +278,7 @@ class Coordinator:
         if self._earmarked:
             for group in [group for group in self._roster.idle if group in self._earmarked]:
                 yield group, self._earmarked[group]
-        if self._uneven:
-            yield from ((None, member) for member in sorted(self._queue.values(), key=self._estate.promise))
-        else:
-            yield from ((None, member) for member in self._queue.values())
+        yield from ((None, member) for member in self._queue.values())
         yield from self._earmarked.items()
 
     def _closing_work(self) -> Work | None:
@@ -233,8 +296,11 @@ class Coordinator:
 
     def _ask(self) -> None:
         """Asks for as many members as have no group yet, those for later included."""
-        ahead = self.search.prefetch * len(self._orders) if self._allotment is None else 0
-        wanted = self._roster.num_idle + ahead - len(self._queue) - len(self._earmarked)
+        if self._allotment is None:
+            room = self._roster.num_idle + self.search.prefetch * len(self._orders)
+        else:
+            room = self._allotment.num_groups(self._roster.num_idle_ranks)
+        wanted = room - len(self._queue) - len(self._earmarked)
         if wanted <= 0:
             return
         if not self.thinking:
@@ -245,9 +311,16 @@ class Coordinator:
         late = {"told": self._told_when_asked} if self._told_when_asked < self._num_told else {}
         for member in members or ():
             self._journal.record("ask", member=member.to_json(), **late)
-            self._queue[member.id] = member
+            self._unwritten.add(member.id)
+        self._enqueue(members or ())
         if members == [] and late:
             self._ask()  # what came in while it was thinking may change its mind
+
+    def _enqueue(self, members: Iterable[Member]) -> None:
+        """Members wait in the order in which they came; where groups differ in size, the most promising first."""
+        self._queue.update((member.id, member) for member in members)
+        if self._uneven:
+            self._queue = {m.id: m for m in sorted(self._queue.values(), key=self._estate.promise)}
 
     def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Work | None:
         """Work that begins with these states; where one is lost, the work that brings it back.
@@ -256,6 +329,11 @@ class Coordinator:
         """
         for state in states:
             if self._estate.is_lost(state):
+                if state < 0:
+                    raise SettingError(
+                        f"the state of immigrant {state} is missing or damaged, and nobody here can train it again; "
+                        "put its file back, or begin a new run"
+                    )
                 if any(
                     order.task is Task.RETRAIN and order.member and order.member.id == state
                     for order in self._orders.values()
@@ -282,9 +360,7 @@ class Coordinator:
     # Who does it
 
     def _group_for(self, work: Work) -> int:
-        """The idle group that suits best; where they differ in size, the largest, for the most promising come first."""
-        if self._uneven:
-            return self._roster.largest()
+        """Where groups differ in size, the largest, for the most promising members come first."""
         return self._roster.nearest(holder for state in work.states for holder in self._estate.holders(state))
 
     def _send(self, group: int, work: Work) -> tuple[int, Order]:
@@ -297,8 +373,9 @@ class Coordinator:
             self._unmarked.add(group)
         return group, order
 
-    def _with_drops(self, group: int, message: Order | Ahead) -> Order | Ahead:
-        return message if isinstance(message, Ahead) else replace(message, drop=self._estate.take_drops(group))
+    def _with_drops(self, group: int, order: Order) -> Order:
+        drops = self._estate.take_drops(group)
+        return replace(order, drop=drops) if drops else order
 
     def _free(self, group: int) -> Order:
         """A group has done what it was ordered to."""
@@ -308,35 +385,85 @@ class Coordinator:
 
     def _regroup(self) -> Iterator[tuple[int, Order]]:
         """Forms other groups of idle ranks, where those suit the members that wait."""
-        if self._allotment is None or not self._roster.num_idle or self._roster.forming or self._out_of_time:
+        if self._allotment is None or not self._roster.num_idle or self._must_wait or self._out_of_time:
             return
         self._ask()
         if self._queue:
-            promises = sorted(map(self._estate.promise, self._queue.values()))
-            sizes = self._allotment.sizes(promises, sum(self._roster.idle_sizes))
+            promises = [self._estate.promise(member) for member in self._queue.values()]
+            sizes = self._allotment.sizes(promises, self._roster.num_idle_ranks)
             if sizes != self._roster.idle_sizes:
                 for group, groups in self._roster.reform(sizes).items():
                     yield group, Order(Task.REGROUP, groups=groups)
 
+    @property
+    def _must_wait(self) -> bool:
+        """Whether groups are forming, or starting, that may share their ranks with those that are idle."""
+        return self._allotment is not None and self._roster.forming
+
+    def _tell_former_leaders(self) -> Iterator[tuple[int, Ahead]]:
+        """Who leads no more still keeps states, and gets no orders that say what to drop."""
+        for leader in [leader for leader in self._estate.with_drops if leader not in self._roster]:
+            yield leader, Ahead(drop=self._estate.take_drops(leader))
+
     def _end(self) -> None:
         status = "complete" if self.search.done else "max_seconds"
         front = list(self._estate.front.ids)
-        if self._num_told and not front:
+        if self._num_evaluated and not front:
             status = "failed"
         self._journal.record("end", status=status, front=front, ledger=dict(self._last_seconds))
         self._journal.flush()
-        self.finished = True
+        self._ended = True
+        if self._border:
+            self._border.end()
+
+    # Other parts of the world
+
+    def _emigrant(self) -> tuple[Member, Evaluation, int] | None:
+        """Who goes to another part now, and to which: the best that has not gone before, once its state is on disk."""
+        border = self._border
+        if border is None or self._ended or not border.is_open(self._num_evaluated):
+            return None
+        for member_id in self._estate.front.ids:
+            has_state = self._estate.has_state(member_id)
+            if border.has_left(member_id) or (has_state and not self._estate.is_durable(member_id)):
+                continue
+            part = border.destination()
+            if has_state:
+                border.hand_over(member_id, part)  # now, for its file may be removed before the letter is read
+            border.note(member_id, self._num_evaluated)
+            self._journal.record("emigrate", member_id=member_id, part=part)
+            return self._estate.member(member_id), self._estate.evaluation(member_id), part
+        return None
+
+    def _admit(self, migrant: Migrant) -> None:
+        """Takes in a member of another part; where the search is over, it is late."""
+        assert self._border is not None
+        if self._ended or self.search.done:
+            return
+        member, evaluation = self._border.admit(migrant)
+        origin = {"part": migrant.part, "member_id": migrant.member.id}
+        self._journal.record("immigrate", member=member.to_json(), evaluation=evaluation.to_json(), origin=origin)
+        if evaluation.checksum is not None:
+            self._estate.add_durable([member.id])
+        self._tell(*self._take(member, evaluation))
 
     # What is kept
 
-    def _take(self, member: Member, evaluation: Evaluation) -> Evaluation:
+    def _take(self, member: Member, evaluation: Evaluation) -> tuple[Member, Evaluation]:
         """Takes in what is known of a member now; gives what the search is to be told."""
         self._num_told += 1
-        return self._estate.add(member, evaluation)
+        self._num_evaluated += member.id >= 0
+        return member, self._estate.add(member, evaluation)
 
-    def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[Evaluation] = ()) -> set[int]:
+    def _tell(self, member: Member, evaluation: Evaluation) -> None:
+        if member.id < 0:
+            self.search.immigrate(member, evaluation)
+        else:
+            self.search.tell(evaluation)
+
+    def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[tuple[Member, Evaluation]] = ()) -> set[int]:
         """Members whose state somebody may still begin with."""
-        wanted = self.search.needed() | {evaluation.member_id for evaluation in untold}
+        wanted = self.search.needed() | {member.id for member, _ in untold}
         for member in (*asked, *self._queue.values(), *self._earmarked.values()):
             wanted.update(member.weights_parents)
         for order in self._orders.values():
@@ -374,27 +501,29 @@ class Mail(Protocol):
     def flush(self, limit_seconds: float) -> None: ...
 
 
-def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None], nap_seconds: float = 0.001) -> None:
-    """Runs a coordinator until its run is over; sleeps between reports, for it shares a core with a training rank.
+def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None]) -> None:
+    """Runs a coordinator until its run is over; naps between reports, for it shares a core with a training rank.
 
     Args:
         coordinator: whose run it is.
         mail: with the leaders.
         show: brings displays up to date; called once orders are out, for no group waits for a display.
-        nap_seconds: between two looks for reports.
     """
+    nap = SHORTEST_NAP_SECONDS
     while not coordinator.finished:
         reports = mail.poll_reports()
         if not reports:
-            time.sleep(nap_seconds)
+            time.sleep(nap)
+            nap = min(1.5 * nap, LONGEST_NAP_SECONDS)
             if not coordinator.thinking:
                 continue
+        else:
+            nap = SHORTEST_NAP_SECONDS
         for report in reports:
             coordinator.receive(report)
-        for group, message in coordinator.decide():
-            if isinstance(message, Ahead):
-                mail.tell_ahead(group, message)
-            else:
-                mail.order(group, message)
+        for group, order in coordinator.decide():
+            mail.order(group, order)
+        for leader, ahead in coordinator.prepare():
+            mail.tell_ahead(leader, ahead)
         show()
     mail.flush(limit_seconds=60.0)

@@ -6,40 +6,39 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 import yaml
 
 from nestedga import __version__, journal
+from nestedga.border import Border
 from nestedga.comm.groups import library_version
 from nestedga.comm.launcher import launched_rank
-from nestedga.config import Configuration
 from nestedga.coordinator import Coordinator
 from nestedga.errors import SettingError
 from nestedga.journal import Journal
 from nestedga.plan import Plan
 from nestedga.report.displays import Displays
+from nestedga.report.progress import say
 from nestedga.report.summary import closing, show, summarise
 from nestedga.run_folder import RunFolder, write_beside
 from nestedga.search.base import Generational, Search
 from nestedga.search_process import DistantSearch, SearchProcess
 
-# Settings that may differ when a run goes on: none of them changes what a member's training gives.
-FREE_ON_RESUME = ("resume", "run", "groups")
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
 
 class Desk:
-    """Begins or resumes a run, and closes it.
+    """Begins or resumes a run, or a part of one, and closes it.
 
     Args:
-        folder: of the run, locked.
-        configuration: the job's.
+        folder: of the run, locked, or of the part.
         plan: the job's.
         search_process: where a slow search needs one.
         nodes: the node of each world rank.
+        border: with the other parts; None: there are none.
         began: when the job began, on the monotonic clock.
 
     Attributes:
@@ -53,27 +52,25 @@ class Desk:
     def __init__(
         self,
         folder: RunFolder,
-        configuration: Configuration,
         plan: Plan,
         search_process: SearchProcess | None,
         nodes: Sequence[int],
+        border: Border | None,
         began: float,
     ) -> None:
         self._folder = folder
-        self._configuration = configuration
         self._plan = plan
         self._search_process = search_process
         self._nodes = nodes
+        self._border = border
         self._began = began
 
     def open(self) -> None:
         """Begins a run, or goes on with one."""
         folder, plan = self._folder, self._plan
         resumed = folder.has_run
-        if resumed:
-            _check_same(plan.settings, yaml.safe_load(folder.config.read_text()), folder)
-        else:
-            write_beside(folder.config, self._configuration.yaml())
+        if not resumed:
+            write_beside(folder.config, self._plan.configuration.yaml())
         # Under a launcher the output is a pipe in the end, even where it lends each rank a terminal of its own.
         self.displays = Displays(folder, live=sys.stdout.isatty() and launched_rank() is None)
         self._journal = Journal(folder.journal, self.displays.put)
@@ -84,6 +81,8 @@ class Desk:
             modes=plan.objectives.modes,
             layout=plan.layout,
             nodes=self._nodes,
+            allotment=plan.allotment,
+            border=self._border,
             max_seconds=plan.settings["run"]["max_seconds"],
         )
         self.coordinator.replay(self.displays.replayed(journal.read(folder.journal)))
@@ -94,13 +93,13 @@ class Desk:
 
     def close(self) -> int:
         """Writes the summary and the best member; gives the exit code."""
-        folder, history = self._folder, self.displays.history
+        folder, plan, history = self._folder, self._plan, self.displays.history
         self._journal.close()
         self.displays.close()
         write_beside(folder.summary, json.dumps(summarise(history), indent=2, allow_nan=False) + "\n")
         best = self.coordinator.best
         if best is not None:
-            settings = self._configuration.with_genotype(self._plan.space)(best.genotype)
+            settings = plan.configuration.with_genotype(plan.space)(best.genotype)
             write_beside(folder.best / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
             write_beside(
                 folder.best / "overrides.txt",
@@ -108,36 +107,38 @@ class Desk:
             )
             if folder.state(best.id).exists():
                 shutil.copyfile(folder.state(best.id), folder.best / "state.safetensors")
-        show(closing(history, folder))
+        if plan.part is None:
+            show(closing(history, folder))
         if history.status == "failed":
-            print(
-                "nestedga: no member succeeded; the first trace-back stands above, all in logs/",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(plan.part, "no member succeeded; the first trace-back stands above, all in logs/", sys.stderr)
         return int(history.status == "failed")
 
     def _search(self) -> Search | DistantSearch:
         plan = self._plan
         if not plan.search.slow:
             return plan.search
-        assert self._search_process is not None, "spawned before MPI started"
+        if self._search_process is None:  # to be spawned before MPI started
+            raise SettingError(
+                f"coordinator.count={len(plan.parts)}: the launcher does not say how many ranks it starts, so "
+                f"{type(plan.search).__name__} has no process to think in; use mpirun or srun, or another search"
+            )
         return self._search_process.begin(plan.search, plan.settings, plan.settings["run"]["stall_seconds"])
 
     def _warn_of_idle_ranks(self) -> None:
         pieces, sizes = self._plan.settings["data"].get("micro_batches"), self._plan.layout.sizes
         if pieces and (idle := sum(max(0, size - pieces) for size in sizes)):
-            print(
-                f"nestedga: {idle} of {sum(sizes)} ranks have no share in data.micro_batches={pieces}; "
+            say(
+                self._plan.part,
+                f"{idle} of {sum(sizes)} ranks have no share in data.micro_batches={pieces}; "
                 f"with data.micro_batches={max(sizes)} every rank has one (another cut, so another result)",
-                flush=True,
             )
 
     def _header(self) -> dict[str, Any]:
         plan, settings = self._plan, self._plan.settings
         return {
             "format": 1,
-            "experiment": self._configuration.experiment,
+            "experiment": self._plan.configuration.experiment,
+            "part": plan.part,
             "folder": str(self._folder.path),
             "command": sys.argv[1:],
             "search": settings["search"]["_target_"].rpartition(".")[2],
@@ -147,31 +148,13 @@ class Desk:
             "objective": settings["objective"],
             "unit": plan.unit,
             "layout": str(plan.layout),
+            "first": plan.layout.first,
             "group_sizes": list(plan.layout.sizes),
-            "initialise_seconds": time.monotonic() - self._began,
             "versions": {
                 "nestedga": __version__,
                 "python": sys.version.split()[0],
                 **{name: metadata.version(name) for name in VERSIONED},
                 "mpi": library_version(),
             },
+            "initialise_seconds": time.monotonic() - self._began,  # last: to find the versions takes a while
         }
-
-
-def _check_same(now: dict[str, Any], before: dict[str, Any], folder: RunFolder) -> None:
-    """A run goes on with the settings it was begun with, but for those that change no result."""
-    flat_now, flat_before = dict(_flat(now, "")), dict(_flat(before, ""))
-    for path in sorted({*flat_now, *flat_before}):
-        if path.split(".")[0] not in FREE_ON_RESUME and flat_now.get(path) != flat_before.get(path):
-            raise SettingError(
-                f"resume=true: {path}={flat_now.get(path)} differs from {flat_before.get(path)}, with which the run in "
-                f"{folder.path} was begun; type {path}={flat_before.get(path)}, or begin a new run"
-            )
-
-
-def _flat(node: Any, at: str) -> Iterable[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        for key, child in node.items():
-            yield from _flat(child, f"{at}.{key}" if at else str(key))
-    else:
-        yield at, node

@@ -48,10 +48,13 @@ class Estate:
         return len(self._known)
 
     def add(self, member: Member, evaluation: Evaluation) -> Evaluation:
-        """Takes in a member that was evaluated; gives what the search is to be told."""
+        """Takes in a member that was evaluated; gives what the search is to be told.
+
+        An immigrant may become the best only where it comes from.
+        """
         minimised = evaluation.minimised(self._modes)
         self._known[member.id] = (member, evaluation)
-        if minimised.ok:
+        if minimised.ok and member.id >= 0:
             self.front.add(member.id, minimised.values)
         return minimised
 
@@ -136,6 +139,11 @@ class Estate:
             for member_id in self._durable - kept:
                 self._files.remove(member_id)
             self._durable &= kept
+
+    @property
+    def with_drops(self) -> KeysView[int]:
+        """Leaders that have something to drop."""
+        return self._to_drop.keys()
 
     def take_drops(self, leader: int) -> tuple[int, ...]:
         """States that a leader need not keep any more, since the last call."""

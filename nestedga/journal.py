@@ -11,6 +11,8 @@ Events, in the order in which a run writes them:
     end     how the run ended                              repeat   it trained a member again whose state was lost
                                                            regroup  ranks form other groups
                                                            lost     a group died; its member is handed out again
+                                                           emigrate   a member goes to another part of the world
+                                                           immigrate  one of another part was admitted
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ import orjson
 
 from nestedga.errors import SettingError
 
-EVENTS = ("run", "resume", "ask", "order", "tell", "repeat", "regroup", "lost", "test", "end")
+EVENTS = (
+    *("run", "resume", "ask", "order", "tell", "repeat", "regroup", "lost", "emigrate", "immigrate", "test", "end"),
+)
 
 
 class Record(dict[str, Any]):

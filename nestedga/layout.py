@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nestedga.errors import SettingError
 
@@ -14,9 +16,27 @@ class Layout:
 
     Attributes:
         sizes: ranks of each group.
+        first: world rank at which the first group begins.
     """
 
     sizes: tuple[int, ...]
+    first: int = 0
+
+    @classmethod
+    def from_config(cls, world_size: int, groups: Mapping[str, Any]) -> Layout:
+        """That with which a job begins, of the section ``groups``.
+
+        Raises:
+            SettingError: with the sums, where it cannot be.
+        """
+        if groups["sizes"] is None:
+            return split_evenly(world_size, groups["group_size"], groups["remainder"])
+        if groups["resplit"] != "never":
+            raise SettingError(
+                f"groups.sizes={groups['sizes']} stay for the whole run; use them or "
+                f"groups.resplit={groups['resplit']}, which forms groups of groups.group_size ranks and more"
+            )
+        return fixed(world_size, groups["group_size"], groups["sizes"])
 
     @property
     def num_groups(self) -> int:
@@ -25,7 +45,7 @@ class Layout:
     @property
     def groups(self) -> list[tuple[int, ...]]:
         """World ranks of each group, its leader first. A group is named by its leader's world rank."""
-        ends = list(itertools.accumulate(self.sizes))
+        ends = list(itertools.accumulate(self.sizes, initial=self.first))[1:]
         return [tuple(range(end - size, end)) for size, end in zip(self.sizes, ends, strict=True)]
 
     @property
@@ -39,8 +59,63 @@ class Layout:
         return f"{_count(sum(self.sizes), 'rank')} = {' + '.join(terms)}"
 
 
+def largest_group(groups: Mapping[str, Any]) -> int:
+    """Ranks of the largest group that the section ``groups`` asks for: into so many pieces a batch is cut by default.
+
+    A group that grows where ranks are to spare grows to twice its size. To the whole world would be too much: the
+    smaller the pieces, the noisier their batch norm and the slower the groups that are not large.
+    """
+    if groups["sizes"]:
+        return int(max(groups["sizes"]))
+    return int(groups["group_size"]) * (1 if groups["resplit"] == "never" else 2)
+
+
+def parted(layout: Layout, num_parts: int) -> tuple[Layout, ...]:
+    """Parts of the world, as even as whole groups allow.
+
+    Raises:
+        SettingError: with the sums, where a part would have no group.
+    """
+    if num_parts < 1:
+        raise SettingError(f"coordinator.count={num_parts} must be 1 or more")
+    num_groups = layout.num_groups
+    if num_parts > num_groups:
+        raise SettingError(
+            f"coordinator.count={num_parts}: each coordinator needs a group of its own, and {layout}; use "
+            f"coordinator.count={num_groups} or less, more ranks, or smaller groups"
+        )
+    begins = [*(leader - layout.first for leader in layout.leaders), sum(layout.sizes)]
+    cuts = [0]
+    for number in range(1, num_parts):
+        possible = range(cuts[-1] + 1, num_groups - (num_parts - number) + 1)  # every part has a group
+        cuts.append(min(possible, key=lambda cut: abs(begins[cut] * num_parts - number * begins[-1])))
+    cuts.append(num_groups)
+    return tuple(Layout(layout.sizes[a:b], layout.first + begins[a]) for a, b in itertools.pairwise(cuts))
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def fixed(world_size: int, group_size: int, sizes: Sequence[int]) -> Layout:
+    """Groups of the sizes given, in their order.
+
+    Raises:
+        SettingError: with the sums, where they are not those of the world, or one is less than ``group_size``.
+    """
+    wanted, sums = sum(sizes), " + ".join(map(str, sizes)) or "nothing"
+    if small := [size for size in sizes if size < max(1, group_size)]:
+        raise SettingError(
+            f"groups.sizes={list(sizes)}: a group of {small[0]} has fewer ranks than groups.group_size={group_size}"
+        )
+    if wanted != world_size:
+        raise SettingError(
+            f"groups.sizes={list(sizes)}: {sums} = {_count(wanted, 'rank')}, but the world has {world_size}; "
+            f"start {wanted} ranks or name sizes that sum to {world_size}"
+            if sizes
+            else f"groups.sizes=[] names no group; name sizes that sum to {world_size}, or null"
+        )
+    return Layout(tuple(sizes))
 
 
 def split_evenly(world_size: int, group_size: int, remainder: str) -> Layout:

@@ -55,9 +55,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Coordinator to a busy leader: what its next order will probably begin with, to be fetched while it trains."""
+    """Coordinator to a leader that waits for no order: it is busy, or leads no more.
 
-    sources: tuple[Source, ...]
+    Attributes:
+        sources: what its next order will probably begin with, to be fetched while it trains.
+        drop: states that nobody wants any more.
+    """
+
+    sources: tuple[Source, ...] = ()
+    drop: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +123,32 @@ class Stopped:
 
 
 Report = Ready | Evaluated | Tested | Durable | Dissolved | Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Migrant:
+    """Coordinator to coordinator: a member of its part, whose state's file waits in the other's folder.
+
+    Attributes:
+        part: whence it comes.
+        member: as it was known there.
+        evaluation: likewise, in the user's sign.
+    """
+
+    part: int
+    member: Member
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Coordinator to coordinator: the last word of a part; nobody comes from there any more, and nobody may go there.
+
+    Attributes:
+        part: which has ended.
+    """
+
+    part: int
+
+
+Letter = Migrant | Ended

@@ -6,28 +6,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from nestedga.allotment import Allotment
 from nestedga.config import Configuration, build
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator
-from nestedga.layout import Layout, split_evenly
+from nestedga.layout import Layout, parted
 from nestedga.member import Genotype
 from nestedga.objectives import Objectives
 from nestedga.search.base import Search
+from nestedga.search.demes import TOPOLOGIES
 from nestedga.space import Space
+from nestedga.state_limits import StateLimits
+
+IMMIGRATION = ("genetic", "model_based", "pb2", "pbt", "pbt_async", "steady_state")  # known to take immigrants
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job, before anything is opened."""
+    """A job, or a rank's part of one where there are several coordinators, before anything is opened.
 
+    Attributes:
+        configuration: of the part, which has a seed of its own.
+        settings: the same as plain values.
+        parts: the layouts of all parts.
+        part: its number; None: there is one coordinator.
+    """
+
+    configuration: Configuration
     settings: dict[str, Any]
     objectives: Objectives
     space: Space
     evaluator: Evaluator
     search: Search
-    layout: Layout
+    parts: tuple[Layout, ...]
+    part: int | None
+    allotment: Allotment | None
     unit: str
     budget: int
+
+    @property
+    def layout(self) -> Layout:
+        """Of the part."""
+        return self.parts[self.part or 0]
 
 
 def make_search(settings: Mapping[str, Any]) -> Search:
@@ -58,11 +80,34 @@ def _configured(space: Space, settings: Mapping[str, Any]) -> Genotype:
     return values
 
 
-def make_plan(configuration: Configuration, world_size: int) -> Plan:
-    """Checks all that can be checked without opening data or files."""
+def make_parts(settings: Mapping[str, Any], world_size: int) -> tuple[Layout, ...]:
+    """The layout of each part of the world, which has a coordinator of its own: the first rank of its first group.
+
+    Raises:
+        SettingError: with the sums, where it cannot be parted so.
+    """
+    return parted(Layout.from_config(world_size, settings["groups"]), settings["coordinator"]["count"])
+
+
+def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> Plan:
+    """Checks all that can be checked without opening data or files.
+
+    Args:
+        configuration: as typed.
+        world_size: all ranks.
+        rank: of them, whose plan it is.
+    """
     settings = configuration.plain()
+    parts = make_parts(settings, world_size)
+    part = None
+    if len(parts) > 1:
+        part = max(number for number, layout in enumerate(parts) if layout.first <= rank)
+        # Parts with equal draws would search alike.
+        seed = np.random.SeedSequence(settings["seed"], spawn_key=(part,)).generate_state(1)[0]
+        configuration = configuration.with_seed(int(seed))
+        settings = configuration.plain()
     interval, run = settings["interval"], settings["run"]
-    layout = split_evenly(world_size, **settings["groups"])
+    allotment = Allotment.from_config(settings["groups"], settings["data"])
     objectives = Objectives.from_config(settings["objective"])
     given = [unit for unit in ("epochs", "steps") if interval[unit] is not None]
     if len(given) != 1:
@@ -75,6 +120,7 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
     for name in ("max_seconds", "stall_seconds"):
         if run[name] is not None and run[name] <= 0:
             raise SettingError(f"run.{name}={run[name]:g} must be above 0")
+    StateLimits.from_config(settings["states"], num_ranks=1)
     evaluator = build(settings["evaluator"], build=build, seed=settings["seed"], unit=unit)
     for name in objectives.names:
         if name not in evaluator.metrics:
@@ -91,4 +137,26 @@ def make_plan(configuration: Configuration, world_size: int) -> Plan:
             f"search: {kind} cannot weigh {len(objectives)} objectives ({', '.join(objectives.names)}) against each "
             "other; use one that can, such as search=genetic, or name one objective"
         )
-    return Plan(settings, objectives, space, evaluator, search, layout, unit, budget)
+    _check_migration(settings, search)
+    return Plan(configuration, settings, objectives, space, evaluator, search, parts, part, allotment, unit, budget)
+
+
+def _check_migration(settings: Mapping[str, Any], search: Search) -> None:
+    count, interval, topology = (settings["coordinator"][key] for key in ("count", "migration_interval", "topology"))
+    if topology not in TOPOLOGIES:
+        raise SettingError(f"coordinator.topology={topology!r} is unknown; known: {', '.join(TOPOLOGIES)}")
+    if interval is None:
+        return
+    if interval < 1:
+        raise SettingError(f"coordinator.migration_interval={interval} must be 1 or more, or null for no migration")
+    if count == 1:
+        raise SettingError(
+            f"coordinator.migration_interval={interval}: one coordinator has nobody to send to; use "
+            "coordinator.count=2 or more, or coordinator.migration_interval=null"
+        )
+    if not getattr(search, "takes_immigrants", False):
+        kind = settings["search"]["_target_"].rpartition(".")[2]
+        raise SettingError(
+            f"coordinator.migration_interval={interval}: {kind} takes no immigrants; use one that does "
+            f"({', '.join(IMMIGRATION)}), or coordinator.migration_interval=null"
+        )

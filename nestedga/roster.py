@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from nestedga.layout import Layout
 
@@ -15,26 +17,29 @@ class Roster:
     Args:
         layout: the groups at first; each is idle once it says so.
         nodes: the node of each world rank.
+
+    Attributes:
+        num_idle: groups.
+        num_idle_ranks: of these groups, together.
     """
 
     def __init__(self, layout: Layout, nodes: Sequence[int]) -> None:
+        self.num_idle = self.num_idle_ranks = 0
         self._nodes = nodes
         self._ranks = {ranks[0]: ranks for ranks in layout.groups}
-        self._idle: dict[int, set[int]] = {}  # by node
-        self._num_idle = 0
-        self._forming: set[int] = set()
+        self._idle: dict[int, dict[int, set[int]]] = {}  # by size and node
+        self._forming = set(layout.leaders)
         self._num_dissolving = 0
 
     def __len__(self) -> int:
         return len(self._ranks)
 
-    @property
-    def num_idle(self) -> int:
-        return self._num_idle
+    def __contains__(self, leader: int) -> bool:
+        return leader in self._ranks
 
     @property
     def idle(self) -> Iterable[int]:
-        return (group for groups in self._idle.values() for group in groups)
+        return (group for nodes in self._idle.values() for groups in nodes.values() for group in groups)
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -42,36 +47,40 @@ class Roster:
 
     @property
     def forming(self) -> bool:
-        """Whether groups were told to form and are not ready yet."""
-        return bool(self._forming)
+        """Whether some of the groups are not ready yet, or of the former ones not gone yet."""
+        return bool(self._forming or self._num_dissolving)
 
     def is_idle(self, group: int) -> bool:
-        return group in self._idle.get(self._nodes[group], ())
+        nodes = self._idle.get(len(self._ranks[group]), {})
+        return group in nodes.get(self._nodes[group], ())
 
     def add_idle(self, group: int) -> None:
-        self._idle.setdefault(self._nodes[group], set()).add(group)
-        self._num_idle += 1
+        size = len(self._ranks[group])
+        self._idle.setdefault(size, {}).setdefault(self._nodes[group], set()).add(group)
+        self.num_idle += 1
+        self.num_idle_ranks += size
 
     def take(self, group: int) -> None:
         """It is idle no more."""
-        node = self._nodes[group]
-        self._idle[node].remove(group)
-        if not self._idle[node]:
-            del self._idle[node]
-        self._num_idle -= 1
+        size, node = len(self._ranks[group]), self._nodes[group]
+        self._idle[size][node].remove(group)
+        if not self._idle[size][node]:
+            del self._idle[size][node]
+        if not self._idle[size]:
+            del self._idle[size]
+        self.num_idle -= 1
+        self.num_idle_ranks -= size
 
     def nearest(self, holders: Iterable[int]) -> int:
-        """The idle group that suits best: a holder, else one on a holder's node, else any."""
+        """Of the largest idle groups the one that suits best: a holder, else one on a holder's node, else any."""
+        by_node = self._idle[max(self._idle)]
         near = None
         for holder in holders:
-            if self.is_idle(holder):
+            groups = by_node.get(self._nodes[holder])
+            if groups and holder in groups:
                 return holder
-            near = near or self._idle.get(self._nodes[holder])
-        return next(iter(near or next(iter(self._idle.values()))))
-
-    def largest(self) -> int:
-        """The idle group with most ranks, of equal ones the first."""
-        return max(self.idle, key=lambda group: (len(self._ranks[group]), -group))
+            near = near or groups
+        return next(iter(near or next(iter(by_node.values()))))
 
     # Other groups of the same ranks
 
@@ -80,31 +89,37 @@ class Roster:
         """Sizes of the idle groups, largest first."""
         return tuple(sorted((len(self._ranks[group]) for group in self.idle), reverse=True))
 
-    def reform(self, sizes: Sequence[int]) -> dict[int, tuple[Ranks, ...]]:
+    def reform(self, sizes: Iterable[int]) -> dict[int, tuple[Ranks, ...]]:
         """Makes groups of these sizes of all idle ranks; groups that fit already stay.
 
         Gives for each group that is dissolved the new groups that take its ranks, each with its leader first.
         """
-        wanted, dissolved = list(sizes), []
+        wanted, dissolved = Counter(sizes), []
         for group in sorted(self.idle):
-            if len(self._ranks[group]) in wanted:
-                wanted.remove(len(self._ranks[group]))
+            if wanted[len(self._ranks[group])]:
+                wanted[len(self._ranks[group])] -= 1
             else:
                 dissolved.append(group)
-        free = sorted(rank for group in dissolved for rank in self._ranks[group])
-        formed: list[Ranks] = []
-        for size in wanted:
-            formed.append(tuple(free[:size]))
-            del free[:size]
-        assert not free, "sizes must sum to the idle ranks"
-        old = {}
+        old = {group: self._ranks[group] for group in dissolved}
         for group in dissolved:
             self.take(group)
-            old[group] = set(self._ranks.pop(group))
-        self._ranks.update({ranks[0]: ranks for ranks in formed})
-        self._forming.update(ranks[0] for ranks in formed)
+            del self._ranks[group]
+        free = self._by_node(rank for ranks in old.values() for rank in ranks)
+        new_of: dict[int, Ranks] = {}
+        for size in sorted(wanted.elements(), reverse=True):
+            formed = tuple(itertools.islice(free, size))
+            assert len(formed) == size, "sizes must sum to the idle ranks"
+            new_of.update(dict.fromkeys(formed, formed))
+            self._ranks[formed[0]] = formed
+            self._forming.add(formed[0])
         self._num_dissolving += len(dissolved)
-        return {group: tuple(new for new in formed if ranks & set(new)) for group, ranks in old.items()}
+        return {group: tuple(dict.fromkeys(new_of[rank] for rank in ranks)) for group, ranks in old.items()}
+
+    def _by_node(self, ranks: Iterable[int]) -> Iterator[int]:
+        """Those of the node with most of them first, so that large groups, formed first, stay on few nodes."""
+        ranks = list(ranks)
+        num_of = Counter(self._nodes[rank] for rank in ranks)
+        return iter(sorted(ranks, key=lambda rank: (-num_of[self._nodes[rank]], self._nodes[rank], rank)))
 
     def add_ready(self, group: int) -> None:
         """A group is idle for the first time."""

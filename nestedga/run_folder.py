@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from nestedga import journal
 from nestedga.errors import SettingError
 from nestedga.state import State
 
+# Settings that may differ when a run goes on: none of them changes what a member's training gives.
+FREE_ON_RESUME = ("resume", "run", "groups", "states")
 LOCK_PATIENCE_SECONDS = 20.0  # how long the ranks of a killed launcher may take to end themselves
 
 
@@ -42,13 +49,26 @@ class RunFolder:
         self.state(member_id).unlink(missing_ok=True)
 
     @property
+    def parts(self) -> list[PartFolder]:
+        """Those of the parts of the world, by number; none where there is one coordinator."""
+        numbers = [path.name.removeprefix("part_") for path in self.path.glob("part_*")]
+        return [PartFolder(self, number) for number in sorted(int(text) for text in numbers if text.isdigit())]
+
+    @property
     def has_run(self) -> bool:
-        return self.journal.exists()
+        return self.journal.exists() or any(part.has_run for part in self.parts)
 
     @property
     def is_complete(self) -> bool:
         """True when the run came to its own end, False while something is left to do."""
+        if parts := self.parts:
+            return all(part.is_complete for part in parts)
         return any(record["event"] == "end" and record["status"] == "complete" for record in journal.read(self.journal))
+
+    def make(self) -> None:
+        """Makes the folders in which all ranks write."""
+        for folder in (self.states, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def lock(self) -> None:
         """Makes the folder and takes it for this process, as long as this object lives.
@@ -57,8 +77,7 @@ class RunFolder:
             SettingError: the folder cannot be written, or another process writes it.
         """
         try:
-            for folder in (self.path, self.states, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / "lock", "w")  # noqa: SIM115 (the lock lives as long as the file is open)
         except OSError as error:
             raise SettingError(
@@ -75,6 +94,51 @@ class RunFolder:
                         f"run.dir={self.path} is being written by another process; wait for its end or choose another"
                     ) from None
                 time.sleep(0.2)
+
+
+class PartFolder(RunFolder):
+    """That of one part of the world, inside a run's: a run folder in itself, but for the lock.
+
+    Args:
+        run: the folder of the run.
+        number: of the part, from 0.
+    """
+
+    def __init__(self, run: RunFolder, number: int) -> None:
+        super().__init__(run.path / f"part_{number}")
+        self.number = number
+        self._run = run
+        self.arrivals = self.path / "arrivals"
+
+    def make(self) -> None:
+        """What has arrived and was not taken in before the job ended is removed, for nobody knows of it any more."""
+        super().make()
+        shutil.rmtree(self.arrivals, ignore_errors=True)
+        self.arrivals.mkdir()
+
+    def hand_over(self, member_id: int, part: int) -> None:
+        """A durable state of this part, under another name in another part's folder, so that either may remove its own.
+
+        Raises:
+            SettingError: the file cannot be written there.
+        """
+        there = _arrival(PartFolder(self._run, part), self.number, member_id)
+        try:
+            try:
+                os.link(self.state(member_id), there)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(self.state(member_id), there)
+        except OSError as error:
+            raise SettingError(f"run.dir: {there} cannot be written ({error.strerror}); resume=true goes on") from error
+
+    def take_in(self, part: int, member_id: int, own_id: int) -> None:
+        """A state that another part has handed over becomes one of this part's."""
+        os.replace(_arrival(self, part, member_id), self.state(own_id))
+
+
+def _arrival(folder: PartFolder, part: int, member_id: int) -> Path:
+    """Where a state that another part has handed over waits."""
+    return folder.arrivals / f"{part}_{member_id:06d}.safetensors"
 
 
 def choose_folder(experiment: str, run_dir: str | None, resume: bool, job: int | None) -> RunFolder | None:
@@ -128,7 +192,7 @@ def _unused(path: Path) -> Path:
 
 def newest_unfinished(runs: Path) -> RunFolder | None:
     """The newest folder under ``runs`` whose run was begun and not completed."""
-    folders = [RunFolder(path) for path in sorted(runs.glob("*"), reverse=True) if (path / "journal.jsonl").exists()]
+    folders = [RunFolder(path) for path in sorted(runs.glob("*"), reverse=True) if RunFolder(path).has_run]
     return next((folder for folder in folders if not folder.is_complete), None)
 
 
@@ -141,3 +205,27 @@ def write_beside(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def check_same(now: dict[str, Any], folder: RunFolder) -> None:
+    """A run goes on with the settings it was begun with, but for those that change no result.
+
+    Raises:
+        SettingError: naming the first setting that differs.
+    """
+    before = yaml.safe_load(folder.config.read_text())
+    flat_now, flat_before = dict(_flat(now, "")), dict(_flat(before, ""))
+    for path in sorted({*flat_now, *flat_before}):
+        if path.split(".")[0] not in FREE_ON_RESUME and flat_now.get(path) != flat_before.get(path):
+            raise SettingError(
+                f"resume=true: {path}={flat_now.get(path)} differs from {flat_before.get(path)}, with which the run in "
+                f"{folder.path} was begun; type {path}={flat_before.get(path)}, or begin a new run"
+            )
+
+
+def _flat(node: Any, at: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, child in node.items():
+            yield from _flat(child, f"{at}.{key}" if at else str(key))
+    else:
+        yield at, node

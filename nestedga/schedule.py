@@ -19,7 +19,7 @@ from nestedga.errors import SettingError
 from nestedga.genes import CategoricalGene
 from nestedga.member import GeneValue
 from nestedga.report.history import History
-from nestedga.run_folder import RunFolder
+from nestedga.run_folder import PartFolder, RunFolder
 from nestedga.search.replay import Interval, Replay
 from nestedga.space import Space
 
@@ -78,6 +78,8 @@ def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
             f"search.schedule={folder} holds no {run.journal.name}; name the folder of one run, as in "
             "runs/digits_pbt/TIME, or a YAML file of intervals"
         )
+    if run.parts:
+        raise SettingError(f"search.schedule={folder} holds several parts; name one, as in {run.parts[0].path}")
     history = History.of(run.journal)
     chosen = history.best_id if member_id is None else member_id
     if chosen is None:
@@ -92,7 +94,12 @@ def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
             f"search.schedule={folder}: that run counted {other} and this one counts {unit}; "
             f"add interval.{other}=1 interval.{unit}=null"
         )
-    return [Interval(member.genotype, member.budget) for member in history.lineage(chosen)]
+    line = history.lineage(chosen)
+    while line[0].id < 0:  # an immigrant: the journal of another part of the world goes on
+        part, member_id = history.origins[line[0].id]
+        history = History.of(PartFolder(RunFolder(folder.parent), part).journal)
+        line = history.lineage(member_id) + line[1:]
+    return [Interval(member.genotype, member.budget) for member in line]
 
 
 def of_file(path: Path) -> list[Interval]:

@@ -60,7 +60,7 @@ class DistantSearch:
         self._connection = connection
         self._limit_seconds = limit_seconds
         self._asked_at: float | None = None
-        self._held: list[Evaluation] = []  # told while it was thinking
+        self._held: list[Evaluation | tuple[Member, Evaluation]] = []  # told, or immigrated, while it was thinking
 
     @property
     def done(self) -> bool:
@@ -98,8 +98,8 @@ class DistantSearch:
         for member in members:
             self._search.adopt(member)
         held, self._held = self._held, []
-        for evaluation in held:
-            self.tell(evaluation)
+        for said in held:
+            self.tell(said) if isinstance(said, Evaluation) else self.immigrate(*said)
         return members
 
     def tell(self, evaluation: Evaluation) -> None:
@@ -109,13 +109,21 @@ class DistantSearch:
         self._search.tell(evaluation)
         self._connection.send(("tell", evaluation))
 
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        if self._asked_at is not None:
+            self._held.append((member, evaluation))
+            return
+        self._search.immigrate(member, evaluation)
+        self._connection.send(("immigrate", (member, evaluation)))
+
     def adopt(self, member: Member) -> None:
         self._search.adopt(member)
         self._connection.send(("adopt", member))
 
     def needed(self) -> set[int]:
         # What was told meanwhile may turn out to be a parent.
-        return self._search.needed() | {evaluation.member_id for evaluation in self._held}
+        held = {said.member_id if isinstance(said, Evaluation) else said[0].id for said in self._held}
+        return self._search.needed() | held
 
 
 def _think(connection: Connection, make_search: Callable[[Mapping[str, Any]], Search]) -> None:
@@ -134,6 +142,8 @@ def _think(connection: Connection, make_search: Callable[[Mapping[str, Any]], Se
                     search.adopt(content)
                 elif word == "tell":
                     search.tell(content)
+                elif word == "immigrate":
+                    search.immigrate(*content)
                 else:
                     answer: list[Member] | str = search.ask(content)  # which adopts them already
             except Exception:  # noqa: BLE001 (whatever it is belongs to the near end)

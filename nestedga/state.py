@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import safetensors
+from isal import isal_zlib
 from numpy.typing import NDArray
 from safetensors import TensorSpec
+
+from nestedga import buffers
 
 ALIGNMENT = 64  # bytes; a cache line, and enough for any dtype's view
 
@@ -49,18 +51,21 @@ class State:
     def allocate(
         cls, tensors: Iterable[tuple[str, str, tuple[int, ...], int]]
     ) -> tuple[tuple[Entry, ...], NDArray[np.uint8]]:
-        """Lays out tensors given as (name, dtype, shape, num_bytes): manifest and a zeroed buffer to fill."""
+        """Lays out tensors given as (name, dtype, shape, num_bytes): manifest and a buffer to fill."""
         entries, end = [], 0
         for name, dtype, shape, num_bytes in tensors:
             entries.append(Entry(name, dtype, shape, end, num_bytes))
             end += -(-num_bytes // ALIGNMENT) * ALIGNMENT
-        return tuple(entries), np.zeros(end, np.uint8)
+        return tuple(entries), buffers.empty(end)
 
     @classmethod
     def seal(cls, entries: tuple[Entry, ...], buffer: NDArray[np.uint8]) -> State:
-        """Closes a filled buffer: from now on it is only read."""
+        """Closes a buffer with all entries filled: from now on it is only read."""
+        ends = [entry.offset + entry.num_bytes for entry in entries]
+        for end, border in zip(ends, [*(entry.offset for entry in entries[1:]), buffer.size], strict=True):
+            buffer[end:border] = 0  # between entries lies what the memory was used for before
         buffer.flags.writeable = False
-        return cls(entries, buffer, checksum_of(entries, buffer))
+        return cls(entries, buffer, checksum_of(entries, [buffer]))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
@@ -143,10 +148,13 @@ class State:
             return None
 
 
-def checksum_of(entries: tuple[Entry, ...], buffer: NDArray[np.uint8]) -> int:
-    """CRC-32 of manifest and buffer (50 ms per 100 MB)."""
+def checksum_of(entries: tuple[Entry, ...], pieces: Iterable[NDArray[np.uint8]]) -> int:
+    """CRC-32 of a manifest and a buffer; the buffer may come in pieces, each taken in as it arrives."""
     manifest = "\n".join(f"{entry.name} {entry.dtype} {entry.shape}" for entry in entries)
-    return zlib.crc32(buffer.data, zlib.crc32(manifest.encode()))
+    checksum = isal_zlib.crc32(manifest.encode())
+    for piece in pieces:
+        checksum = isal_zlib.crc32(piece.data, checksum)
+    return checksum
 
 
 _DTYPES = {  # safetensors' names to torch's

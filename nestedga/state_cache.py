@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
+import os
 import shutil
 import tempfile
 import threading
@@ -13,6 +15,8 @@ from pathlib import Path
 
 from nestedga.errors import SettingError
 from nestedga.state import State
+
+WRITER_NICENESS = 19  # of the thread that writes: a core that trains comes first
 
 
 class StateCache:
@@ -205,6 +209,8 @@ class StateCache:
     # To the run folder
 
     def _write_pending(self) -> None:
+        with contextlib.suppress(OSError):  # a system where threads have no priority of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICENESS)
         while (member_id := self._next_pending()) is not None:
             self._make_durable(member_id)
 

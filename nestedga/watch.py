@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from nestedga.errors import SettingError
@@ -33,18 +34,25 @@ def main() -> None:
         sys.exit(
             _fail(f"{arguments.run} holds no journal; name a run folder, as in runs/digits_pbt/2026-01-31_12-00-00")
         )
-    tail, history = Tail(folder.journal), History(folder.journal)
+    folders: Sequence[RunFolder] = folder.parts or [folder]
+    tails, histories = [Tail(part.journal) for part in folders], [History(part.journal) for part in folders]
+
+    def display() -> Group:
+        return Group(*(render(history, _now(history)) for history in histories))
+
     try:
-        with Live(console=console, refresh_per_second=4, get_renderable=lambda: render(history, _now(history))) as live:
+        with Live(console=console, refresh_per_second=4, get_renderable=display) as live:
             while True:
-                for record in tail.new_records():
-                    history.take(record)
+                for tail, history in zip(tails, histories, strict=True):
+                    for record in tail.new_records():
+                        history.take(record)
                 live.refresh()
-                if arguments.once or history.status != "running":
+                if arguments.once or all(history.status != "running" for history in histories):
                     break
                 time.sleep(POLL_SECONDS)
-        if history.status != "running":
-            console.print(closing(history, folder))
+        for part, history in zip(folders, histories, strict=True):
+            if history.status != "running":
+                console.print(closing(history, part))
     except SettingError as error:
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:

@@ -125,7 +125,13 @@ def killed(tmp_path):
     """Runs ``python -m nestedga`` and kills its launcher with SIGKILL once the journal has a number of evaluations."""
 
     def run(
-        ranks: int, *overrides: str, after: int, delay: float = 0.0, folder: str = "run", limit: float = 120.0
+        ranks: int,
+        *overrides: str,
+        after: int,
+        delay: float = 0.0,
+        folder: str = "run",
+        part: str = "",
+        limit: float = 120.0,
     ) -> bool:
         command = [*mpirun(ranks), "-m", "nestedga", f"run.dir={folder}", *overrides]
         process = subprocess.Popen(
@@ -137,7 +143,7 @@ def killed(tmp_path):
             start_new_session=True,
         )
         deadline, told = time.monotonic() + limit, 0
-        tail = journal.Tail(tmp_path / folder / "journal.jsonl")
+        tail = journal.Tail(tmp_path / folder / part / "journal.jsonl")
         while told < after and process.poll() is None:
             told += sum(record["event"] == "tell" for record in tail.new_records())
             assert time.monotonic() < deadline, "no evaluation came"

@@ -15,8 +15,24 @@ def lineage(x, weights, budget, member_id):
     return (x - 0.3) ** 2 + 0.001 * (int(history.sum()) % 13), {"history": history}
 
 
+def bowl(x, weights, budget, member_id):
+    """Next to no work, and nothing to inherit."""
+    return (x - 0.3) ** 2
+
+
 def slow_lineage(x, weights, budget, member_id):
     time.sleep(0.05)
+    return lineage(x, weights, budget, member_id)
+
+
+def drawn_seconds(member_id, mean=2.0, sigma=0.5):
+    """Log-normal with this mean; the member's own, so the same on all ranks of its group and in any reading."""
+    return float(np.random.default_rng([member_id, 2]).lognormal(np.log(mean) - sigma**2 / 2, sigma))
+
+
+def sleeps(x, weights, budget, member_id):
+    """Lasts as long as was drawn for the member."""
+    time.sleep(drawn_seconds(member_id))
     return lineage(x, weights, budget, member_id)
 
 
@@ -25,6 +41,12 @@ def large(x, weights, budget, member_id, megabytes=100):
     array = weights["array"].copy() if weights else np.zeros(megabytes * 250_000, np.float32)
     array[member_id] = 1.0
     return x, {"array": array}
+
+
+def large_two(x, weights, budget, member_id, megabytes=60):
+    """A state of some size, and two metrics that pull apart, so that every member is in the Pareto front."""
+    _, weights = large(x, weights, budget, member_id, megabytes)
+    return {"a": x, "b": -x}, weights
 
 
 def sometimes_raises(x, weights, budget, member_id):
@@ -82,3 +104,8 @@ def two_kinds(kind, x, y, weights, budget, member_id):
         assert y == 0.25, f"y={y} though it is not active"
         return fom + 0.5, weights
     return fom + (y - 0.7) ** 2, weights
+
+
+def slow_where_x_is_large(x, weights, budget, member_id):
+    time.sleep(0.2 * x)
+    return lineage(x, weights, budget, member_id)

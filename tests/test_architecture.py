@@ -16,14 +16,15 @@ OURS = {
     "member": set(),
     "genes": {"member"},
     "space": {"genes", "member"},
-    "state": set(),
+    "buffers": set(),
+    "state": {"buffers"},
     "ledger": set(),
     "watchdog": set(),
     "search": {"genes", "member", "space", "search"},
     "layout": set(),
     "state_limits": set(),
     "state_cache": {"state"},
-    "comm": {"messages", "state", "state_cache", "state_limits", "comm"},
+    "comm": {"buffers", "messages", "state", "state_cache", "state_limits", "comm"},
     "place": {"ledger", "watchdog"},
     "training": {"member", "place", "state", "training"},
     "evaluators": {"member", "place", "state", "evaluators", "training"},
@@ -34,14 +35,16 @@ OURS = {
     "search_process": {"member", "search"},
     "holders": {"messages"},
     "roster": {"layout"},
+    "border": {"member", "messages"},
     "estate": {"front", "holders", "member", "messages"},
     "coordinator": {
-        *("estate", "journal", "layout", "member", "messages", "roster", "search", "search_process"),
+        *("border", "estate", "journal", "layout", "member", "messages", "roster", "search", "search_process"),
     },
     "weights_crossover": {"state"},
     "worker": {"evaluators", "member", "messages", "place", "state", "weights_crossover"},
     "run_folder": {"journal", "state"},
-    "config": {"member", "space"},
+    "config": {"layout", "member", "space"},
+    "allotment": {"layout", "search"},
     "schedule": {"config", "genes", "journal", "member", "report", "run_folder", "search", "space"},
     "configspace": {"config", "genes", "member", "space"},
     "optuna_sampler": {"genes", "member", "search", "space"},
@@ -54,11 +57,20 @@ FOREIGN = {
     "sklearn": {"training", "search"},
     "tensorboard": {"report"},
     "hydra": {"config", "__main__"},
+    "matplotlib": {"report"},
     "omegaconf": {"config"},
     "ConfigSpace": {"configspace"},
     "optuna": {"search", "optuna_sampler"},
 }
-PURE = {"numpy", "scipy", "sklearn", "cmaes", "moocore", "optuna", "sortedcontainers"}  # what a search may import besides
+PURE = {
+    "numpy",
+    "scipy",
+    "sklearn",
+    "cmaes",
+    "moocore",
+    "optuna",
+    "sortedcontainers",
+}  # what a search may import besides
 
 
 def imports(path):

@@ -206,3 +206,19 @@ def test_the_founder_may_be_the_configuration_itself():
     (founder,) = make_search(settings).ask(1)
     assert founder.genotype == {path: settings["optimizer"][path.split(".")[1]] for path in founder.genotype}
     assert founder.genotype["optimizer.lr"] == 0.2
+
+
+def test_a_setting_that_is_derived_from_a_gene_follows_it():
+    overrides = ("+space.data.batch_size={type: int, low: 8, high: 64}", "data.micro_batches=${data.batch_size}")
+    configuration = Configuration(overrides)
+    settings = configuration.with_genotype(Space.from_config(configuration.plain()["space"]))({"data.batch_size": 12})
+    assert settings["data"]["batch_size"] == settings["data"]["micro_batches"] == 12
+
+
+def test_genes_are_written_alike_fast_and_slowly(monkeypatch):
+    configuration = Configuration(("+experiment=digits_pbt",))
+    space = Space.from_config(configuration.plain()["space"])
+    genotype = dict.fromkeys(space.paths, 0.125)
+    fast = configuration.with_genotype(space)(genotype)
+    monkeypatch.setattr(Configuration, "_hangs_on", lambda self, genes: True)
+    assert fast == configuration.with_genotype(space)(genotype) != configuration.plain()

@@ -63,7 +63,7 @@ class Groups:
         self.take_orders()
 
     def take_orders(self):
-        for group, message in self.coordinator.decide():
+        for group, message in (*self.coordinator.decide(), *self.coordinator.prepare()):
             if isinstance(message, Ahead):
                 assert group in self.orders and message.sources
                 self.aheads += 1
@@ -88,14 +88,17 @@ class Groups:
     def step(self):
         """One thing happens: a file is written, or a group finishes."""
         if self.unwritten and (not self.orders or self.rng.random() < 0.3):
-            group, member_id = self.unwritten.pop(0)
-            if member_id in self.memory[group]:
-                self.files.content[member_id] = self.memory[group][member_id]
-                self.coordinator.receive(Durable(group, (member_id,)))
+            self.write()
         elif self.orders:
             group = int(self.rng.choice(sorted(self.orders)))
             self.finish(group, self.orders.pop(group))
         self.take_orders()
+
+    def write(self):
+        group, member_id = self.unwritten.pop(0)
+        if member_id in self.memory[group]:
+            self.files.content[member_id] = self.memory[group][member_id]
+            self.coordinator.receive(Durable(group, (member_id,)))
 
     def finish(self, group, order):
         if order.task is Task.STOP:
@@ -129,7 +132,7 @@ class Thinking(DistantSearch):
 
     def send(self, message):
         word, content = message
-        answer = getattr(self._far, word)(content)
+        answer = self._far.immigrate(*content) if word == "immigrate" else getattr(self._far, word)(content)
         if word == "ask":
             self._answer, self._left = answer, self._looks
 

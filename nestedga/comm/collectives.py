@@ -12,7 +12,7 @@ from nestedga.comm.exchange import Channel
 from nestedga.comm.groups import Group, World
 from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import broadcast, gather_all, wait_until
-from nestedga.messages import Durable, Order, Report, Source
+from nestedga.messages import Ahead, Durable, Order, Report, Source
 from nestedga.state import State
 from nestedga.state_cache import StateCache
 from nestedga.state_limits import StateLimits
@@ -50,20 +50,32 @@ class Leader:
 
     Args:
         world: all ranks.
+        coordinator: world rank of the coordinator of this part of the world.
         state_path: the file of a member's state in the run folder.
         limits: of the states that it keeps.
     """
 
-    def __init__(self, world: World, state_path: Callable[[int], Path], limits: StateLimits) -> None:
+    def __init__(self, world: World, coordinator: int, state_path: Callable[[int], Path], limits: StateLimits) -> None:
         self._group = world.rank
-        self._channel = Channel(world.control)
+        self._channel = Channel(world.control, coordinator)
         self._cache = StateCache(
             state_path,
             memory_limit=limits.memory_limit,
             local_folder=limits.local_folder,
             local_limit=limits.local_limit,
         )
-        self._exchange = StateExchange(world.states, self._cache, self._channel.poll_ahead)
+        self._leads = True
+        self._exchange = StateExchange(world.states, self._cache, self._poll_ahead)
+
+    def lead(self, leads: bool) -> None:
+        """Says whether this rank leads from now on; else a thread tells which of its states have become durable."""
+        self._leads = leads
+
+    def _poll_ahead(self) -> Ahead | None:
+        if not self._leads and (durable := self._cache.take_durable()):
+            self.report(Durable(self._group, durable))
+        ahead: Ahead | None = self._channel.poll_ahead()
+        return ahead
 
     def next_order(self) -> Order:
         """Sleeps until it comes; tells meanwhile which states have become durable."""

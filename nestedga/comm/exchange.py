@@ -86,7 +86,8 @@ class Channel:
         from mpi4py import MPI
 
         status = MPI.Status()
-        message = self._comm.Improbe(MPI.ANY_SOURCE, tag, status)
+        # Open MPI tells of a new message when it is asked for the second time.
+        message = self._comm.Improbe(MPI.ANY_SOURCE, tag, status) or self._comm.Improbe(MPI.ANY_SOURCE, tag, status)
         if message is None:
             return None
         payload = bytearray(status.Get_count(MPI.BYTE))

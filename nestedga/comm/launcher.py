@@ -9,6 +9,7 @@ import sys
 
 # How launchers name the rank of a process: Open MPI, PMIx, MPICH and Cray, Slurm's srun.
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS")
 LOCAL_SIZE_VARIABLES = (
     "OMPI_COMM_WORLD_LOCAL_SIZE",
     "MPI_LOCALNRANKS",
@@ -20,6 +21,11 @@ LOCAL_SIZE_VARIABLES = (
 def launched_rank() -> int | None:
     """This process's world rank by the launcher's word; None without a launcher."""
     return _first_number(RANK_VARIABLES)
+
+
+def launched_size() -> int:
+    """Ranks in the world by the launcher's word; 1 where it says nothing."""
+    return _first_number(SIZE_VARIABLES) or 1
 
 
 def launched_local_size() -> int:

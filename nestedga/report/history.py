@@ -58,6 +58,7 @@ class History:
             that are out.
         seconds: the wall clock, summed over all starts.
         groups: their sizes, by group.
+        origins: of immigrants, the part of the world and the id that they had there, by their id here.
         test: the record of the best member on the test split.
         status: ``running``, or how the run ended.
         now: the time of the last record, in seconds since the epoch.
@@ -76,6 +77,7 @@ class History:
         self.group_seconds = 0.0
         self.seconds = 0.0
         self.groups: dict[int, int] = {}
+        self.origins: dict[int, tuple[int, int]] = {}
         self.test: Record | None = None
         self.status = "running"
         self.now = 0.0
@@ -83,6 +85,7 @@ class History:
         self._waiting: dict[int, Member] = {}  # asked and not told, by id
         self._asks = array("q")  # places of lines in the journal, by member id; -1: none
         self._tells = array("q")
+        self._immigrants: dict[int, int] = {}  # places of their lines, by their id, which is negative
         self._charged: dict[int, float] = {}  # until when a group's seconds are in the ledger
         self._told_before = 0  # in earlier starts
 
@@ -114,6 +117,10 @@ class History:
             self.running.pop(record["group"], None)
             self._charge(record["ledger"], [record["group"]])
             self.test = record if event == "test" else self.test
+        elif event == "immigrate":
+            member_id, origin = record["member"]["id"], record["origin"]
+            self.origins[member_id] = origin["part"], origin["member_id"]
+            self._immigrants[member_id] = record.offset
         elif event == "regroup":
             self._regroup(dict(record["groups"]), record["ledger"])
         elif event == "lost":
@@ -129,7 +136,7 @@ class History:
         self._lose(self.groups)
         sizes, seconds = record["group_sizes"], record.get("initialise_seconds")
         # Journals from before there were these seconds number their groups 0, 1, 2, ...
-        numbers = range(len(sizes)) if seconds is None else Layout(tuple(sizes)).leaders
+        numbers = range(len(sizes)) if seconds is None else Layout(tuple(sizes), record.get("first", 0)).leaders
         self.now = record["time"] - (seconds or 0.0)
         self.groups = dict(zip(numbers, sizes, strict=True))
         self._charged = dict.fromkeys(numbers, self.now)
@@ -195,6 +202,16 @@ class History:
         return self.header["num_evaluations"]  # type: ignore[no-any-return]
 
     @property
+    def part(self) -> int | None:
+        """Which part of the world this is the history of; None: there are no parts."""
+        return self.header.get("part")
+
+    @property
+    def name(self) -> str:
+        """As in "digits_pbt" or "digits_pbt, part 1"."""
+        return f"{self.header['experiment']}{'' if self.part is None else f', part {self.part}'}"
+
+    @property
     def began(self) -> float:
         """When this start of the job began, in seconds since the epoch."""
         return float(self.header["time"] - self.header.get("initialise_seconds", 0.0))
@@ -228,16 +245,22 @@ class History:
         return len(self._asks) - 1
 
     def member(self, member_id: int) -> Member:
-        """A member that was asked."""
+        """A member that was asked, or has immigrated."""
         waiting = self._waiting.get(member_id)
-        return waiting or Member.from_json(journal.read_at(self._path, self._asks[member_id])["member"])
+        return waiting or Member.from_json(self._read(self._asks, member_id)["member"])
 
     def evaluation(self, member_id: int) -> Evaluation:
-        """The evaluation of a member that was told; its line must be on disk."""
-        return Evaluation.from_json(journal.read_at(self._path, self._tells[member_id])["evaluation"])
+        """The evaluation of a member that was told, or has immigrated; its line must be on disk."""
+        return Evaluation.from_json(self._read(self._tells, member_id)["evaluation"])
+
+    def _read(self, places: array[int], member_id: int) -> Record:
+        return journal.read_at(self._path, self._immigrants[member_id] if member_id < 0 else places[member_id])
 
     def lineage(self, member_id: int) -> list[Member]:
-        """The members through whose training the weights of this one came, oldest first."""
+        """The members through whose training the weights of this one came, oldest first.
+
+        It ends at an immigrant, whose own lineage another journal tells.
+        """
         return list(self._line(member_id))[::-1]
 
     def _line(self, member_id: int) -> Iterator[Member]:

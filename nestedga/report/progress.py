@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TextIO
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -12,6 +13,17 @@ from rich.text import Text
 
 from nestedga.journal import Record
 from nestedga.report.history import History, Told
+
+
+def say(part: int | None, text: str, file: TextIO | None = None) -> None:
+    """Prints a line of a run, or of a part of the world, which says so.
+
+    Args:
+        part: its number; None: there are no parts.
+        text: one line.
+        file: where to; None: to the standard output.
+    """
+    print(f"nestedga: {'' if part is None else f'part {part}: '}{text}", file=file, flush=True)
 
 
 class Lines:
@@ -24,10 +36,13 @@ class Lines:
         """Shows what a record says that the history has just taken in."""
         if record["event"] in ("run", "resume"):
             done = f", {history.num_told} evaluations done already" if history.num_told else ""
-            self._print(f"{record['experiment']}: {record['layout']}; {record['search']}{done}; {record['folder']}")
+            say(
+                history.part,
+                f"{record['experiment']}: {record['layout']}; {record['search']}{done}; {record['folder']}",
+            )
         if told is not None and (evaluation := told.evaluation).message:
             member = told.member
-            self._print(f"member {member.id} {evaluation.status.value}: {evaluation.message}; {member.genotype}")
+            say(history.part, f"member {member.id} {evaluation.status.value}: {evaluation.message}; {member.genotype}")
             if evaluation.log and not self._shown_trace:  # in full once; all are in the run folder's logs
                 self._shown_trace = True
                 print(evaluation.log.rstrip(), flush=True)
@@ -41,13 +56,10 @@ class Lines:
             )
             if len(history.objectives) > 1:
                 foms += f"; {_front(history)}"
-            self._print(f"{_generation(history)}: {foms}; {_clock(history.seconds)}{_eta(history, history.now)}")
+            say(history.part, f"{_generation(history)}: {foms}; {_clock(history.seconds)}{_eta(history, history.now)}")
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def _print(self, text: str) -> None:
-        print(f"nestedga: {text}", flush=True)
 
 
 class Bars:
@@ -85,13 +97,14 @@ def render(history: History, now: float) -> RenderableType:
         f"{len(history.row)}/{size}",
         _generation(history),
     )
-    title = f"{history.header['experiment']}: {history.layout}; {history.header['search']}; {history.status}"
-    groups = Table("group", "member", "slot", "generation", "since", "genes", box=None)
+    title = f"{history.name}: {history.layout}; {history.header['search']}; {history.status}"
+    groups = Table("group", "ranks", "member", "slot", "generation", "since", "genes", box=None)
     for group, (member_id, task, since) in sorted(history.running.items())[:16]:
         member = history.member(member_id)
         genes = ", ".join(f"{path}={_value(value)}" for path, value in member.genotype.items())
         what = f"{member_id}" if task == "train" else f"{member_id} ({task})"
-        groups.add_row(str(group), what, str(member.slot), str(member.generation), f"{now - since:.0f} s", genes)
+        place, lived = (str(group), str(history.groups[group])), (str(member.slot), str(member.generation))
+        groups.add_row(*place, what, *lived, f"{now - since:.0f} s", genes)
     best = "no member so far"
     if history.best_id is not None:
         best = f"best {name} {history.best_values[0]:.4f}, member {history.best_id}"

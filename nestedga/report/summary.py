@@ -38,11 +38,13 @@ def summarise(history: History) -> dict[str, Any]:
     return {
         "status": history.status,
         "experiment": history.header["experiment"],
+        "part": history.part,
         "objective": history.header["objective"],
         "best": best,
         "pareto_front": [_of_front(history, member_id) for member_id in history.front.ids] if several else None,
         "hypervolume": _hypervolume(history) if several and history.front.ids else None,
         "evaluations": history.counts,
+        "immigrants": len(history.origins),
         "seconds": history.seconds,
         "group_seconds": history.group_seconds,
         "ledger": history.ledger,
@@ -93,7 +95,8 @@ def schedule_table(history: History) -> Table:
         if member.genotype != before or member is line[-1]:
             values = [_short(member.genotype.get(path, "")) for path in genes]
             values += [_short(value) for value in history.evaluation(member.id).values]
-            table.add_row(str(member.id), str(trained), *values)
+            whence = "part {}, member {}".format(*history.origins[member.id]) if member.id < 0 else str(member.id)
+            table.add_row(whence, str(trained), *values)
         trained, before = trained + member.budget, member.genotype
     return table
 
@@ -123,7 +126,10 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
     """What a person wants to see at the end."""
     counts = ", ".join(f"{count} {status}" for status, count in sorted(history.counts.items()))
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("run", f"{history.status}: {counts} in {history.seconds:.1f} s")
+    facts.add_row(
+        "run" if history.part is None else f"part {history.part}",
+        f"{history.status}: {counts} in {history.seconds:.1f} s",
+    )
     parts: list[RenderableType] = [Text(""), facts, time_table(history)]
     if history.best_id is not None:
         best, evaluation = history.member(history.best_id), history.evaluation(history.best_id)

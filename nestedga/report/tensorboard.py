@@ -56,7 +56,8 @@ class TensorBoard:
         if member.slot < MOST_SLOTS:
             genes = {f"schedule/{path}": value for path, value in member.genotype.items() if not isinstance(value, str)}
             fitness = {f"fitness/{name}": value for name, value in metrics.items()}
-            self._write(f"slot_{member.slot:03d}", time, {before: genes, after: fitness})
+            ranks = {"ranks": float(told.evaluation.ranks)}
+            self._write(f"slot_{member.slot:03d}", time, {before: genes, after: fitness | ranks})
 
     def _write_row(self, told: Told, history: History) -> None:
         assert told.row is not None

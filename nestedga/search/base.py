@@ -39,6 +39,11 @@ class Search(Protocol):
         ...
 
     @property
+    def takes_immigrants(self) -> bool:
+        """Whether members of another search over the same space may join this one."""
+        ...
+
+    @property
     def done(self) -> bool:
         """True when everything was asked and told."""
         ...
@@ -64,8 +69,17 @@ class Search(Protocol):
         """From the journal: this member was asked; compute nothing."""
         ...
 
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        """Takes in another search's member; part of the history. Called only where ``takes_immigrants``.
+
+        Args:
+            member: without parents, for those are elsewhere; its id is negative and its slot the one it had there.
+            evaluation: an OK one.
+        """
+        ...
+
     def needed(self) -> set[int]:
-        """Members whose weights the search may still want for children."""
+        """Members whose weights the search may still want for children, immigrants among them."""
         ...
 
 
@@ -135,6 +149,7 @@ class Bookkeeping:
 
     multi_objective: ClassVar[bool] = False
     slow: ClassVar[bool] = False
+    takes_immigrants: ClassVar[bool] = False
 
     space: Space = field(kw_only=False)
     seed: int
@@ -156,6 +171,9 @@ class Bookkeeping:
         """
         if not holds:
             raise SettingError(f"search.{setting}={getattr(self, setting)!r} {complaint}")
+
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        raise NotImplementedError  # for those that take immigrants
 
     def _member(self, member_id: int, birth: Birth) -> Member:
         inherits = self.inherit == "weights"
@@ -203,6 +221,7 @@ class Generational(Bookkeeping):
         self._asked: dict[int, Member] = {}  # of the current generation, by id
         self._told: dict[int, Evaluation] = {}  # of the current generation, by id
         self._judged: list[Evaluation] = []  # each individual's last one of the current generation
+        self._immigrants: list[tuple[Member, Evaluation]] = []  # into the current generation
         self._ranked: list[tuple[Member, Evaluation]] = []  # of the previous generation, best first
         self._unborn: dict[int, Member] | None = None  # bred and not asked yet, by id; None: not bred yet
 
@@ -243,10 +262,16 @@ class Generational(Bookkeeping):
             self._unborn[further.id] = further
         if len(self._judged) == self.population_size:
             # Sorted by value, never by arrival: the same children for any number of groups.
-            self._ranked = [(self._asked[e.member_id], e) for e in ranked(self._judged)]
+            arrived = {member.id: member for member, _ in self._immigrants}
+            everybody = ranked([*self._judged, *(evaluation for _, evaluation in self._immigrants)])
+            self._ranked = [(arrived.get(e.member_id) or self._asked[e.member_id], e) for e in everybody]
             self._generation += 1
-            self._asked, self._told, self._judged, self._unborn = {}, {}, [], None
+            self._asked, self._told, self._judged, self._immigrants, self._unborn = {}, {}, [], [], None
             self._turned()
+
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        """It stands in the ranking of the generation that is out."""
+        self._immigrants.append((member, evaluation))
 
     def needed(self) -> set[int]:
         if self.inherit == "none" or self.done:
@@ -255,7 +280,8 @@ class Generational(Bookkeeping):
         parents = {parent for member in self._breed().values() for parent in member.weights_parents}
         if self._generation + 1 == self.generations:
             return parents
-        return parents | {evaluation.member_id for evaluation in self._judged if evaluation.ok}
+        arrived = {member.id for member, _ in self._immigrants}
+        return parents | arrived | {evaluation.member_id for evaluation in self._judged if evaluation.ok}
 
     def _breed(self) -> dict[int, Member]:
         """The members of this generation that were not asked yet, by id."""

@@ -64,6 +64,7 @@ class FIRE(PBT):
     """
 
     multi_objective: ClassVar[bool] = False
+    takes_immigrants: ClassVar[bool] = False
 
     parents: int | None = None
     evaluators: int | None = None

@@ -61,6 +61,7 @@ class Genetic(Breeding, Generational):
     """
 
     multi_objective: ClassVar[bool] = True
+    takes_immigrants: ClassVar[bool] = True
 
     selection: str = "roulette"
     sigma: float = 8.0

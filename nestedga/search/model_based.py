@@ -99,6 +99,7 @@ class ModelBased(Asynchronous):
 
     multi_objective: ClassVar[bool] = True
     slow: ClassVar[bool] = True
+    takes_immigrants: ClassVar[bool] = True
 
     initial: str = "sobol"
     initial_points: int | None = None
@@ -151,9 +152,16 @@ class ModelBased(Asynchronous):
     def _learn(self, member: Member, evaluation: Evaluation) -> None:
         if member.id in self._nominated:
             self._portfolio.earn(*self._nominated.pop(member.id), self._reward(evaluation))
+        self._add_known(self._flying.pop(member.id), evaluation)
+
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        """One more known point."""
+        self._add_known(self.space.to_unit(member.genotype), evaluation)
+
+    def _add_known(self, point: Floats, evaluation: Evaluation) -> None:
         # Only what it learns from: an evaluation may carry a long log.
-        known = Evaluation(member.id, evaluation.fom, evaluation.status, objectives=evaluation.objectives)
-        self._known.append((self._flying.pop(member.id), known))
+        known = Evaluation(evaluation.member_id, evaluation.fom, evaluation.status, objectives=evaluation.objectives)
+        self._known.append((point, known))
         self._num_told += 1
         self._taught = None
         if len(self._known) == 2 * self.max_points:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class MultipleFrequencies(PBT):
         truncation: the fraction of a sub-population replaced internally; what is left of its worse half meets
             migrants. Default 0.25: the paper's.
     """
+
+    takes_immigrants: ClassVar[bool] = False
 
     frequencies: Sequence[int] = (1, 2, 5, 10)
     truncation: float = 0.25

@@ -19,15 +19,16 @@ Importance of Hyperparameter Optimization for Model-based Reinforcement Learning
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nestedga.genes import MUTATION_DEVIATION, FloatGene, Gene
 from nestedga.member import Evaluation, GeneValue, Genotype, Member
 from nestedga.search.base import Asynchronous, Birth, Bookkeeping, Generational
-from nestedga.search.exploit import EXPLOITS, t_test, tournament, truncation
+from nestedga.search.exploit import EXPLOITS, is_replaced, t_test, tournament, truncation
 from nestedga.search.lines import Line, Standings, prolonged
+from nestedga.search.ranking import ranked
 
 EXPLORES = ("perturb", "mutate", "resample", "keep")
 COPIES = ("both", "weights", "hyperparameters")
@@ -190,6 +191,15 @@ class Rules(Bookkeeping):
         """Takes in an interval; with a barrier, slot by slot once the generation is in."""
         self._standings.put(prolonged(self._parents.pop(member.id), member, evaluation, self.window))
 
+    def _settle(self, immigrant: tuple[Member, Evaluation], line: Line) -> bool:
+        """An immigrant takes the place of a line that is worse, whose slot goes on with it; True where it has."""
+        member, evaluation = immigrant
+        if ranked([evaluation, line.evaluation])[0] is line.evaluation:
+            return False
+        member = replace(member, slot=line.slot, generation=line.member.generation)
+        self._standings.put(Line(member, evaluation, (evaluation.fom,)))
+        return True
+
     def _bests(self) -> set[int]:
         """Members that a line with patience may go back to."""
         if self.patience is None:
@@ -200,9 +210,13 @@ class Rules(Bookkeeping):
 
 @dataclass(eq=False, kw_only=True)
 class PBT(Rules, Generational):
-    """Population based training generation by generation."""
+    """Population based training generation by generation.
+
+    Immigrants take the places of the worst lines of the generation that they come into, where they are better.
+    """
 
     multi_objective = True
+    takes_immigrants = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,20 +238,31 @@ class PBT(Rules, Generational):
 
     def _turned(self) -> None:
         for member, evaluation in sorted(self._ranked, key=lambda pair: pair[0].slot):
-            self._arrive(member, evaluation)
+            if member.id >= 0:
+                self._arrive(member, evaluation)
+        for immigrant in self._ranked:
+            if immigrant[0].id < 0:
+                failed = [line for line in self._standings.lines.values() if not line.ok]
+                self._settle(immigrant, failed[0] if failed else self._standings.order[-1])
 
 
 @dataclass(eq=False, kw_only=True)
 class AsynchronousPBT(Rules, Asynchronous):
-    """Population based training in which every slot goes on by itself; groups of different speed never wait."""
+    """Population based training in which every slot goes on by itself; groups of different speed never wait.
+
+    An immigrant waits for the next line that comes in failed or among the worst, as many as ``truncation`` says, and is
+    worse: it takes that line's place. The next immigrant takes the place of one that still waits.
+    """
 
     multi_objective = True
+    takes_immigrants = True
     evaluations: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.check(self.population_size >= 2, "population_size", "leaves nobody to copy; use 2 or more")
         self.check(self.generations >= 1, "generations", "evaluates nobody; use 1 or more")
         self._free: dict[int, None] = dict.fromkeys(range(self.population_size))  # slots, in the order they came in
+        self._immigrant: tuple[Member, Evaluation] | None = None  # that waits
         super().__post_init__()
 
     def adopt(self, member: Member) -> None:
@@ -245,10 +270,14 @@ class AsynchronousPBT(Rules, Asynchronous):
         self._depart(member)
         del self._free[member.slot]
 
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        self._immigrant = member, evaluation
+
     def needed(self) -> set[int]:
         if self.inherit == "none" or self._next_id == self.length:
             return set()
-        return {line.member.id for line in self._standings.order} | self._bests()
+        immigrants = {self._immigrant[0].id} if self._immigrant else set()
+        return {line.member.id for line in self._standings.order} | self._bests() | immigrants
 
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth | None:
         slot = next(iter(self._free), None)
@@ -256,5 +285,8 @@ class AsynchronousPBT(Rules, Asynchronous):
 
     def _learn(self, member: Member, evaluation: Evaluation) -> None:
         self._arrive(member, evaluation)
+        line, lines = self._standings.lines[member.slot], self._standings.lines
+        if self._immigrant and is_replaced(line, self._standings.order, len(lines), self.truncation):
+            self._immigrant = None if self._settle(self._immigrant, line) else self._immigrant
         if member.generation + 1 < self.generations:
             self._free[member.slot] = None

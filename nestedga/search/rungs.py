@@ -104,6 +104,13 @@ class Rungs:
         return 0  # who goes on is known best at the last moment
 
     @property
+    def takes_immigrants(self) -> bool:
+        return False  # the wrapped search knows individuals by other numbers
+
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        raise NotImplementedError
+
+    @property
     def done(self) -> bool:
         return self._search.done  # it waits for every individual
 

@@ -73,7 +73,7 @@ class Groups:
         # On the way: time of arrival, number, group, and the report as sent; or a member whose state is on disk then:
         # said by a group that waits, for else its next evaluation says so.
         self._reports: list[tuple[float, int, int, bytes | int]] = []
-        self._outbox: list[tuple[int, bytes]] = []
+        self._outbox: list[tuple[int, bytes, float]] = []  # with the seconds of the decision until it left
         self._free_since = dict.fromkeys(layout.leaders, 0.0)  # groups' last intervals ended
         self._waiting: dict[int, float] = {}  # when the reports of groups without an order came in
         self._unserved: dict[int, float] = {}  # of these, who was taken in and got nothing, since when
@@ -133,10 +133,10 @@ class Groups:
         return [pickle.loads(letter) for letter in letters]
 
     def order(self, group: int, message: Order) -> None:
-        self._outbox.append((group, pickle.dumps(message)))
+        self._outbox.append((group, pickle.dumps(message), self._decided_seconds))
 
     def tell_ahead(self, group: int, message: Ahead) -> None:
-        self._outbox.append((group, pickle.dumps(message)))
+        self._outbox.append((group, pickle.dumps(message), self._decided_seconds))
 
     def flush(self, limit_seconds: float) -> None:
         self._end_decision()
@@ -144,18 +144,13 @@ class Groups:
     def _end_decision(self) -> None:
         if self._began is None:
             return
-        took = time.perf_counter() - self._began
-        if self._process:
-            took -= self._process.real_seconds - self._real_thinking
-        if self._settings.decision != "measured":
-            took = float(self._settings.decision) * max(1, self._num_reports)
-        clock = self._clock
+        took, clock = self._decided_seconds, self._clock
         for numbers, value in zip(self.decisions, (clock.now, took, self._num_reports), strict=True):
             numbers.append(value)
-        clock.now += took
         outbox, self._outbox = self._outbox, []
-        for group, letter in outbox:
-            self._deliver(group, pickle.loads(letter), clock.now)
+        for group, letter, after in outbox:
+            self._deliver(group, pickle.loads(letter), clock.now + after)
+        clock.now += took
         for group in self._batch:
             if group in self._waiting:
                 self._unserved.setdefault(group, clock.now)
@@ -164,6 +159,15 @@ class Groups:
         step = self._settings.seconds / NUM_SAMPLES
         if len(self.memory) * step <= min(clock.now, self._settings.seconds):
             self.memory.append((clock.now, resident_bytes() - self._own_bytes))
+
+    @property
+    def _decided_seconds(self) -> float:
+        """How long the decision has taken until now; where it is given, all of it counts before the first order."""
+        assert self._began is not None
+        if self._settings.decision != "measured":
+            return float(self._settings.decision) * max(1, self._num_reports)
+        thinking = self._process.real_seconds - self._real_thinking if self._process else 0.0
+        return time.perf_counter() - self._began - thinking
 
     # The groups' side
 

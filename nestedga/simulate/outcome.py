@@ -92,7 +92,7 @@ def simulate(
         clock=clock,
     )
     began = time.perf_counter()
-    serve(coordinator, groups, show=lambda: None, nap_seconds=0.0)
+    serve(coordinator, groups, show=lambda: None)
     real_seconds = time.perf_counter() - began
     book.close()
     groups.close()

@@ -19,7 +19,7 @@ from nestedga.training.data.base import Dataset
 from nestedga.training.data_parallel import DataParallel, pick_device
 from nestedga.training.flat import StepBuffer
 from nestedga.training.keys import INITIALISE, RECALIBRATE, SHUFFLE, TRAIN, key
-from nestedga.training.state import COUNTERS, pack, unpack
+from nestedga.training.state import COUNTERS, fits, pack, unpack
 
 METRICS = ("accuracy", "error", "loss")
 CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks
@@ -89,7 +89,11 @@ class Trainer:
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> State | None:
         """One interval; gives the new state on the group's first rank."""
-        self.configure(settings, key(self._seed, INITIALISE, member.id), fresh=parent is None)
+        init_key = key(self._seed, INITIALISE, member.id)
+        self.configure(settings, init_key, fresh=parent is None)
+        if parent is not None and not fits(parent, self._model):
+            # What is not inherited must be this member's own, and not what the one before has left on this rank.
+            self.configure(settings, init_key, fresh=True)
         if parent is None:
             counters = self._agree_on_fresh()
         else:

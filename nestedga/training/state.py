@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -22,15 +23,33 @@ def pack(model: torch.nn.Module, optimizer: torch.optim.Optimizer, counters: dic
         for name, t in tensors.items()
     )
     flat = torch.from_numpy(buffer)
+    on_gpu = _any_on_gpu(tensors.values())
+    # Copies to page-locked memory do not wait for each other. The state itself lies in memory that can be paged: it may
+    # be kept for hours.
+    target = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True) if on_gpu else flat
     for entry, tensor in zip(entries, tensors.values(), strict=True):
-        flat[entry.offset : entry.offset + entry.num_bytes].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+        part = target[entry.offset : entry.offset + entry.num_bytes]
+        part.view(tensor.dtype).view(tensor.shape).copy_(tensor, non_blocking=True)
+    if on_gpu:
+        torch.cuda.synchronize()
+        flat.copy_(target)
     return State.seal(entries, buffer)
+
+
+def fits(state: State, model: torch.nn.Module) -> bool:
+    """Whether a state has something for every weight and statistic of a model."""
+    shapes = {entry.name: entry.shape for entry in state.entries}
+    return all(shapes.get(f"weights/{name}") == tuple(target.shape) for name, target in model.state_dict().items())
 
 
 def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, int]:
     """Loads by name what fits by shape; what a changed topology has no place for stays as built. Gives the counters."""
     saved = {entry.name: entry for entry in state.entries}
-    flat = torch.from_numpy(state.buffer.copy())  # torch knows no read-only tensors
+    loaded = model.state_dict()
+    flat = _as_tensor(state)
+    on_gpu = _any_on_gpu(loaded.values())
+    if on_gpu:
+        flat = flat.pin_memory()  # a copy: from there, copies to the device do not wait for each other
 
     def tensor_of(name: str) -> torch.Tensor:
         entry = saved[name]
@@ -38,9 +57,9 @@ def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimize
         return part.view(getattr(torch, entry.dtype)).view(entry.shape)
 
     with torch.no_grad():
-        for name, target in model.state_dict().items():
+        for name, target in loaded.items():
             if (entry := saved.get(f"weights/{name}")) and entry.shape == tuple(target.shape):
-                target.copy_(tensor_of(entry.name))
+                target.copy_(tensor_of(entry.name), non_blocking=True)
     optimizer.state.clear()
     parameters = dict(model.named_parameters())
     for entry in state.entries:
@@ -54,12 +73,25 @@ def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimize
             or weights.shape != tuple(parameters[name].shape)
         ):
             continue  # a parameter of another shape begins with fresh weights and a fresh optimizer
-        value = tensor_of(entry.name).clone()
+        value = tensor_of(entry.name)
         # Step counts live on the CPU, whatever the parameter's device (torch.optim keeps them there).
-        optimizer.state[parameters[name]][key] = value.to(parameters[name].device) if value.dim() else value
+        device = parameters[name].device if value.dim() else value.device
+        optimizer.state[parameters[name]][key] = value.to(device, non_blocking=True, copy=True)
+    if on_gpu:
+        torch.cuda.synchronize()
     return {
         counter: int(tensor_of(f"counters/{counter}")) if f"counters/{counter}" in saved else 0 for counter in COUNTERS
     }
+
+
+def _any_on_gpu(tensors: Iterable[torch.Tensor]) -> bool:
+    return any(tensor.is_cuda for tensor in tensors)
+
+
+def _as_tensor(state: State) -> torch.Tensor:
+    """The buffer itself, uint8, only to be read; torch has no read-only tensors, and complains of read-only arrays."""
+    memory = (ctypes.c_uint8 * state.buffer.size).from_address(state.buffer.ctypes.data)
+    return torch.frombuffer(memory, dtype=torch.uint8)
 
 
 def _tensors(

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import argparse
 
-from tests.benchmarks import data_parallel, model_based, outer_loop, page, quickstart, search_speed, sigma
+from tests.benchmarks import (
+    coordinator,
+    data_parallel,
+    inheritance,
+    model_based,
+    outer_loop,
+    page,
+    propulate,
+    quickstart,
+    rank_noise,
+    ray_tune,
+    search_speed,
+    sigma,
+    simulated,
+    utilisation,
+)
 
 BENCHMARKS = {
     "data_parallel": data_parallel.measure,
     "outer_loop": outer_loop.measure,
     "sigma": sigma.measure,
     "quickstart": quickstart.measure,
+    "rank_noise": rank_noise.measure,
     "search_speed": search_speed.measure,
     "model_based": model_based.measure,
+    "coordinator": coordinator.measure,
+    "simulated": simulated.measure,
+    "inheritance": inheritance.measure,
+    "utilisation": utilisation.measure,
+    "ray_tune": ray_tune.measure,
+    "propulate": propulate.measure,
 }
 
 

@@ -88,7 +88,7 @@ class Saturated:
         for report in reports:
             self.coordinator.receive(report)
             self.num_told += isinstance(report, Evaluated)
-        for group, message in self.coordinator.decide():
+        for group, message in (*self.coordinator.decide(), *self.coordinator.prepare()):
             if not isinstance(message, Ahead):
                 self._reports.append(self._report(group, message))
 

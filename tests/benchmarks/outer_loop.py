@@ -8,19 +8,17 @@ are taken off, and the largest rest of all groups counts.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nestedga import journal
 from nestedga.ledger import ACTIVITIES
+from tests.benchmarks.journals import journal_of
 from tests.benchmarks.page import Limit, Section, spread, table
-from tests.conftest import mpirun, run_command
 
-MEGABYTES, POPULATION, WANTED_SECONDS = 100, 4, 0.5
+MEGABYTES, POPULATION, WANTED_SECONDS = 100, 4, 0.2
 TRAINING = ("train", "evaluate")
 Generation = dict[int, dict[str, float]]  # seconds by group and activity; "duration" besides
 
@@ -41,8 +39,8 @@ A whole generation takes {spread(durations)} s. By activity, seconds of the slow
 
 {table(("activity", "seconds in a generation, median (least to most)"), rows)}
 
-`initialise` is what no other activity claims: packing the state and its checksum, for one. `wait` is the barrier of a
-generation, filled by the other group's training, as well as the coordinator's answer."""
+`checkpoint` is packing the state, its checksum and handing it to the writer. `wait` is the barrier of a generation,
+filled by the other group's training, as well as the coordinator's answer."""
     limits = (
         Limit(
             "median generation beside training", f"{spread(rests)} s", f"{WANTED_SECONDS} s", middle <= WANTED_SECONDS
@@ -55,18 +53,17 @@ generation, filled by the other group's training, as well as the coordinator's a
 
 
 def _run(generations: int) -> list[journal.Record]:
-    command = [
-        *mpirun(2),
-        *("-m", "nestedga", "run.dir=run", "evaluator=function", "search=genetic"),
+    return journal_of(
+        2,
+        "evaluator=function",
+        "search=genetic",
         f"+function={{_target_: tests.functions.large, x: 0.5, megabytes: {MEGABYTES}}}",
         "+space.function.x={type: float, low: 0, high: 1}",
-        *(f"search.population_size={POPULATION}", f"search.generations={generations}", "interval.epochs=1"),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        answer = run_command(command, Path(folder), limit=60 + 20 * generations)
-        if answer.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}")
-        return list(journal.read(Path(folder) / "run" / "journal.jsonl"))
+        f"search.population_size={POPULATION}",
+        f"search.generations={generations}",
+        "interval.epochs=1",
+        limit_seconds=60 + 20 * generations,
+    )
 
 
 def generations_of(records: list[dict[str, Any]]) -> list[Generation]:

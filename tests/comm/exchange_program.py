@@ -53,7 +53,7 @@ def main():
     last.free()
 
     if rank in layout.leaders:
-        channel = Channel(ranks.control)
+        channel = Channel(ranks.control, coordinator=0)
         mail(ranks, layout, channel)
     meet(world)
     fetch(ranks)

@@ -6,3 +6,30 @@ import pytest
 @pytest.mark.parametrize(("ranks", "group_size"), [(1, 1), (2, 1), (4, 2), (5, 2), (8, 2), (8, 3)])
 def test_split_mail_and_states(mpi, ranks, group_size):
     assert mpi("comm/exchange_program.py", ranks, str(group_size)).count("ok") == ranks
+
+
+def test_bad_donors_never_yield_a_wrong_state(mpi, tmp_path):
+    assert mpi("comm/donors_program.py", 4, str(tmp_path)).count("ok") == 4
+
+
+def test_an_elite_spreads_like_a_tree(mpi):
+    assert mpi("comm/elite_program.py", 8).count("ok") == 8
+
+
+def test_what_was_fetched_ahead_is_not_fetched_when_the_order_comes(mpi):
+    out = mpi(
+        "comm/prefetch_program.py",
+        4,
+        "run.dir=run",
+        "evaluator=function",
+        "search=genetic",
+        "search.population_size=12",
+        "search.generations=4",
+        "interval.epochs=1",
+        "+function={_target_: tests.functions.slow_lineage, x: 0.5}",
+        "+space.function.x={type: float, low: 0, high: 1}",
+    )
+    fetches = [line.split()[1:] for line in out.splitlines() if line.startswith("fetch ")]
+    copies = [(rank, member_id) for rank, member_id, _ in fetches]
+    assert any(thread == "ahead" for *_, thread in fetches)
+    assert len(set(copies)) == len(copies)

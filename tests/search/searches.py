@@ -81,6 +81,11 @@ class Entry:
     scripted: bool = False
     around: functools.partial[Search] | None = None
 
+    @property
+    def takes_immigrants(self) -> bool:
+        kind = self.make.func if isinstance(self.make, functools.partial) else self.make
+        return not self.around and kind.takes_immigrants
+
     def individuals(self, members: list[Member]) -> list[Member]:
         """The members that do not continue another as its next rung."""
         rungs = len(self.around.keywords["rungs"]) if self.around else 1
@@ -185,6 +190,13 @@ def evaluate(member: Member, fails=frozenset()) -> Evaluation:
     if member.id in fails:
         return Evaluation(member.id, math.nan, Status.FAILED)
     return Evaluation(member.id, bowl(member))
+
+
+def immigrant(entry: Entry, number: int, *, fom: float | None = None) -> tuple[Member, Evaluation]:
+    """The number-th immigrant, from 1, out of a population of four; as good as its genes, or as told."""
+    rng = np.random.default_rng([number, 4])
+    member = Member(-number, int(rng.integers(4)), int(rng.integers(9)), entry.space.sample(rng), (), (), 1)
+    return member, Evaluation(member.id, bowl(member) if fom is None else fom)
 
 
 def run(search: Search, *, groups=1, fails=frozenset(), shuffle=None, evaluate=evaluate) -> list[Member]:

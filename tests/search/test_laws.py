@@ -13,7 +13,7 @@ from nestedga.errors import SettingError
 from nestedga.genes import ConstantGene
 from nestedga.member import Evaluation, Member
 from nestedga.space import Space
-from tests.search.searches import SEARCHES, bowl, evaluate, run
+from tests.search.searches import SEARCHES, bowl, evaluate, immigrant, run
 
 
 def over(keep):
@@ -51,20 +51,31 @@ def test_result_depends_neither_on_groups_nor_on_order(entry, groups):
     shuffle=st.integers(0, 99),
     fails=st.frozensets(st.integers(0, 19)),
     cut=st.integers(0, 40),
+    moments=st.frozensets(st.integers(0, 40)),
 )
-def test_adopt_and_tell_of_any_prefix_leave_it_as_if_never_interrupted(entry, groups, shuffle, fails, cut):
+def test_what_any_prefix_of_its_history_leaves_is_as_if_never_interrupted(entry, groups, shuffle, fails, cut, moments):
     rng = np.random.default_rng(shuffle)
-    first, journal, flying = entry.build(), [], []
+    first, journal, flying, num_immigrants = entry.build(), [], [], 0
     while not first.done and len(journal) < cut:
-        for member in first.ask(groups - len(flying)):
-            journal.append(member)
-            flying.append(member)
+        asked = first.ask(groups - len(flying))
+        journal += asked
+        flying += asked
+        if entry.takes_immigrants and len(journal) in moments:
+            num_immigrants += 1
+            journal.append(immigrant(entry, num_immigrants))
+            first.immigrate(*journal[-1])
+            continue
         evaluation = evaluate(flying.pop(rng.integers(len(flying))), fails)
         journal.append(evaluation)
         first.tell(evaluation)
     second = entry.build()
     for said in journal:
-        second.adopt(said) if isinstance(said, Member) else second.tell(said)
+        if isinstance(said, Member):
+            second.adopt(said)
+        elif isinstance(said, Evaluation):
+            second.tell(said)
+        else:
+            second.immigrate(*said)
     assert second.done == first.done
     assert second.needed() == first.needed()
     assert second.ask(3) == first.ask(3)
@@ -121,6 +132,44 @@ def test_what_is_no_longer_needed_is_never_wanted_again(entry, shuffle):
         search.tell(evaluate(member))
         told.add(member.id)
         let_go |= told - search.needed() - in_flight
+
+
+@over(lambda entry: entry.takes_immigrants)
+@pytest.mark.parametrize("shuffle", range(4))
+def test_an_immigrant_may_become_a_parent_and_is_needed_until_then(entry, shuffle):
+    search, rng = entry.build(population_size=8, generations=8), np.random.default_rng(shuffle)
+    members, flying, let_go, known, out = [], [], set(), set(), iter(range(1, 10**6))
+    while not search.done:
+        if rng.random() < 0.1:
+            number = next(out)
+            search.immigrate(*immigrant(entry, number, fom=-float(number)))  # better than all before
+            known.add(-number)
+        asked = search.ask(3 - len(flying))
+        members += asked
+        flying += asked
+        in_flight = {parent for member in flying for parent in member.weights_parents}
+        assert not let_go & in_flight
+        told = flying.pop(rng.integers(len(flying)))
+        search.tell(evaluate(told))
+        known.add(told.id)
+        let_go |= known - search.needed() - in_flight
+    assert len(members) == search.num_evaluations
+    assert search.needed() == set()
+    assert any(parent < 0 for member in members for parent in member.hyper_parents) == entry.breeds
+    assert any(parent < 0 for member in members for parent in member.weights_parents) == entry.breeds
+
+
+@over(lambda entry: entry.takes_immigrants)
+def test_a_search_of_which_all_fail_lives_on_with_an_immigrant(entry):
+    search, members = entry.build(), []
+    while not search.done:
+        members += (asked := search.ask(2))
+        for member in asked:
+            if member.id == 1:
+                search.immigrate(*immigrant(entry, 1))
+            search.tell(evaluate(member, range(10**6)))
+    assert len(members) == search.num_evaluations
+    assert {parent for member in members for parent in member.weights_parents} <= {-1}
 
 
 @over(lambda entry: not entry.scripted)

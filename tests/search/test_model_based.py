@@ -223,3 +223,12 @@ def test_bad_settings_are_named(setting, value, complaint):
 def test_kappas_are_drawn_for_the_lower_confidence_bound_only():
     with pytest.raises(SettingError, match=r"search.liar='qlcb' .*acquisition=ei"):
         build(liar="qlcb", acquisition="ei")
+
+
+def test_an_immigrant_is_one_more_known_point_at_once():
+    search = build(LINE, kappa=0.0, initial_points=8)
+    told(search, [1.0] * 10)
+    search.ask(1)  # so that there is a forest
+    search.immigrate(Member(-1, 0, 0, {"x": 0.123}, (), (), 1), Evaluation(-1, -100.0))
+    near = [abs(member.genotype["x"] - 0.123) for member in search.ask(5)]
+    assert 0.0 < np.median(near) < 0.1

@@ -87,6 +87,12 @@ def main():
     np.testing.assert_array_equal(trainer._model.classify.bias.detach().numpy(), arrays["weights/classify.bias"])
     assert trainer._optimizer.state.get(trainer._model.features[0].weight) is None
 
+    # And fresh is the member's own, whatever this rank has trained before.
+    grown = Member(8, 0, 2, {}, (3,), (3,), 3)
+    one = share(trainer.train(grown, wider, first))
+    trainer.train(Member(9, 0, 2, {}, (), (), 3), wider, None)
+    assert share(trainer.train(grown, wider, first)).checksum == one.checksum
+
     if world.Get_rank() == 0:
         print(
             json.dumps(

@@ -1,0 +1,16 @@
+"""Under mpirun: ``python -m nestedga``, which besides tells of every state that a leader asks another for."""
+
+import threading
+
+from nestedga.__main__ import main
+from nestedga.comm.states import StateExchange
+
+if __name__ == "__main__":
+    fetch = StateExchange._fetch
+
+    def fetch_and_tell(self, member_id, holder):
+        print(f"fetch {self._comm.Get_rank()} {member_id} {threading.current_thread().name}", flush=True)
+        return fetch(self, member_id, holder)
+
+    StateExchange._fetch = fetch_and_tell
+    main()
