@@ -32,11 +32,10 @@ from nestedga.messages import (
     Task,
     Tested,
 )
+from nestedga.queue import Queue
 from nestedga.roster import Roster
 from nestedga.search.base import Search
 from nestedga.search_process import DistantSearch
-
-SHORTEST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 4e-3  # between two looks for reports; growing while none come
 
 
 class Allotment(Protocol):
@@ -101,17 +100,16 @@ class Coordinator:
         self._journal = journal
         self._allotment = allotment
         self._border = border
-        self._uneven = allotment is not None or len(set(layout.sizes)) > 1
         self._clock = clock
         self._deadline = None if max_seconds is None else clock() + max_seconds
         self._out_of_time = False
         self._roster = Roster(layout, nodes)
-        self._queue: dict[int, Member] = {}  # asked, waiting for a group, by id
-        self._earmarked: dict[int, Member] = {}  # asked, and probably next for a busy group, by group
-        self._unmarked: set[int] = set()  # busy groups for which nobody is earmarked
         self._unwritten: set[int] = set()  # members asked that are not in the journal's file yet
         self._orders: dict[int, Order] = {}  # out, by group
         self._estate = Estate(files, modes, nodes)
+        # Where groups differ in size, the most promising come first, and the largest idle group takes them.
+        uneven = allotment is not None or len(set(layout.sizes)) > 1
+        self._queue = Queue(self._estate.promise if uneven else None)
         self._num_changes = 0  # since states were let go
         self._last_seconds: Counter[str] = Counter()  # by activity, of groups that have dissolved or stopped
         self._tested = False
@@ -155,9 +153,9 @@ class Coordinator:
                 tell_first(self._num_told)
                 self._tested = self.search.done  # a run that had hit its time limit may still find a better one
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
-                self._estate.forget(self._wanted(asked.values(), untold), keep_files=True)
+                self._estate.forget(self._wanted(asked.values(), untold))
         tell_first(self._num_told)
-        self._enqueue(asked[member_id] for member_id in sorted(asked))
+        self._queue.add(asked[member_id] for member_id in sorted(asked))
         self._estate.find_files()
         self._estate.forget(self._wanted())
 
@@ -225,7 +223,7 @@ class Coordinator:
         return [(group, self._with_drops(group, order)) for group, order in orders]
 
     def prepare(self) -> list[tuple[int, Ahead]]:
-        """What no group waits for, once its order is out: asks ahead, and brings the journal to disk.
+        """What no group waits for, once its order is out: asks ahead, brings the journal to disk, removes files.
 
         Gives messages to busy leaders, and to those that lead no more.
         """
@@ -234,6 +232,7 @@ class Coordinator:
         if self._allotment is not None:
             messages += self._tell_former_leaders()
         self._write()
+        self._estate.remove_files()
         if self._border and emigrant:
             self._border.send(*emigrant)
         return messages
@@ -253,33 +252,21 @@ class Coordinator:
         """What is to be done next, and the idle group that is to do it."""
         if not self._out_of_time:
             self._ask()
-            for owner, member in self._waiting():
+            for place in self._queue.places(self._roster.idle):
+                member = place.member
                 work = self._begin(Task.TRAIN, member, member.weights_parents)
                 if work is None:
                     continue
-                if work.task is not Task.TRAIN:
-                    return self._group_for(work), work
-                if owner is None:
-                    del self._queue[member.id]
-                    return self._group_for(work), work
-                del self._earmarked[owner]
-                if self._roster.is_idle(owner):
-                    return owner, work
-                self._unmarked.add(owner)  # busy still: whoever is idle may have what was meant for it
+                if work.task is Task.TRAIN:
+                    self._queue.take(place)
+                    if place.group is not None and self._roster.is_idle(place.group):
+                        return place.group, work
                 return self._group_for(work), work
         if self._orders or (self.thinking and not self._out_of_time):
             return None
         assert self._out_of_time or self.search.done, "the search asks for nobody though nobody is in flight"
         work = self._closing_work()
         return None if work is None else (self._group_for(work), work)
-
-    def _waiting(self) -> Iterator[tuple[int | None, Member]]:
-        """Members that may be handed out, and for which group each is earmarked."""
-        if self._earmarked:
-            for group in [group for group in self._roster.idle if group in self._earmarked]:
-                yield group, self._earmarked[group]
-        yield from ((None, member) for member in self._queue.values())
-        yield from self._earmarked.items()
 
     def _closing_work(self) -> Work | None:
         """After the last evaluation; None: somebody has something to finish first."""
@@ -300,7 +287,7 @@ class Coordinator:
             room = self._roster.num_idle + self.search.prefetch * len(self._orders)
         else:
             room = self._allotment.num_groups(self._roster.num_idle_ranks)
-        wanted = room - len(self._queue) - len(self._earmarked)
+        wanted = room - len(self._queue)
         if wanted <= 0:
             return
         if not self.thinking:
@@ -312,15 +299,9 @@ class Coordinator:
         for member in members or ():
             self._journal.record("ask", member=member.to_json(), **late)
             self._unwritten.add(member.id)
-        self._enqueue(members or ())
+        self._queue.add(members or ())
         if members == [] and late:
             self._ask()  # what came in while it was thinking may change its mind
-
-    def _enqueue(self, members: Iterable[Member]) -> None:
-        """Members wait in the order in which they came; where groups differ in size, the most promising first."""
-        self._queue.update((member.id, member) for member in members)
-        if self._uneven:
-            self._queue = {m.id: m for m in sorted(self._queue.values(), key=self._estate.promise)}
 
     def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Work | None:
         """Work that begins with these states; where one is lost, the work that brings it back.
@@ -349,9 +330,7 @@ class Coordinator:
             return []
         self._ask()
         messages = []
-        while self._queue and self._unmarked:
-            group, member = self._unmarked.pop(), self._queue.pop(next(iter(self._queue)))
-            self._earmarked[group] = member
+        for group, member in self._queue.earmark():
             absent = [i for i in member.weights_parents if (there := self._estate.holders(i)) and group not in there]
             if absent:
                 messages.append((group, Ahead(tuple(self._estate.source(i, group) for i in absent))))
@@ -360,7 +339,7 @@ class Coordinator:
     # Who does it
 
     def _group_for(self, work: Work) -> int:
-        """Where groups differ in size, the largest, for the most promising members come first."""
+        """The idle group that suits best."""
         return self._roster.nearest(holder for state in work.states for holder in self._estate.holders(state))
 
     def _send(self, group: int, work: Work) -> tuple[int, Order]:
@@ -369,8 +348,8 @@ class Coordinator:
         if work.member is not None:
             self._orders[group] = order
             self._journal.record("order", group=group, member_id=work.member.id, task=work.task.value)
-        if work.task is Task.TRAIN and group not in self._earmarked:
-            self._unmarked.add(group)
+        if work.task is Task.TRAIN:
+            self._queue.add_busy(group)
         return group, order
 
     def _with_drops(self, group: int, order: Order) -> Order:
@@ -380,7 +359,7 @@ class Coordinator:
     def _free(self, group: int) -> Order:
         """A group has done what it was ordered to."""
         self._roster.add_idle(group)
-        self._unmarked.discard(group)
+        self._queue.discard_busy(group)
         return self._orders.pop(group)
 
     def _regroup(self) -> Iterator[tuple[int, Order]]:
@@ -389,7 +368,7 @@ class Coordinator:
             return
         self._ask()
         if self._queue:
-            promises = [self._estate.promise(member) for member in self._queue.values()]
+            promises = [self._estate.promise(member) for member in self._queue]
             sizes = self._allotment.sizes(promises, self._roster.num_idle_ranks)
             if sizes != self._roster.idle_sizes:
                 for group, groups in self._roster.reform(sizes).items():
@@ -464,7 +443,7 @@ class Coordinator:
     def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[tuple[Member, Evaluation]] = ()) -> set[int]:
         """Members whose state somebody may still begin with."""
         wanted = self.search.needed() | {member.id for member, _ in untold}
-        for member in (*asked, *self._queue.values(), *self._earmarked.values()):
+        for member in (*asked, *self._queue):
             wanted.update(member.weights_parents)
         for order in self._orders.values():
             assert order.member is not None
@@ -487,43 +466,3 @@ class Coordinator:
             raise SettingError(
                 f"member {evaluation.member_id}, trained again because its state was lost, failed: {evaluation.message}"
             )
-
-
-class Mail(Protocol):
-    """How reports come in and orders go out."""
-
-    def poll_reports(self) -> list[Report]: ...
-
-    def order(self, leader: int, order: Order) -> None: ...
-
-    def tell_ahead(self, leader: int, ahead: Ahead) -> None: ...
-
-    def flush(self, limit_seconds: float) -> None: ...
-
-
-def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None]) -> None:
-    """Runs a coordinator until its run is over; naps between reports, for it shares a core with a training rank.
-
-    Args:
-        coordinator: whose run it is.
-        mail: with the leaders.
-        show: brings displays up to date; called once orders are out, for no group waits for a display.
-    """
-    nap = SHORTEST_NAP_SECONDS
-    while not coordinator.finished:
-        reports = mail.poll_reports()
-        if not reports:
-            time.sleep(nap)
-            nap = min(1.5 * nap, LONGEST_NAP_SECONDS)
-            if not coordinator.thinking:
-                continue
-        else:
-            nap = SHORTEST_NAP_SECONDS
-        for report in reports:
-            coordinator.receive(report)
-        for group, order in coordinator.decide():
-            mail.order(group, order)
-        for leader, ahead in coordinator.prepare():
-            mail.tell_ahead(leader, ahead)
-        show()
-    mail.flush(limit_seconds=60.0)

@@ -42,6 +42,7 @@ class Estate:
         self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
         self._holders = Holders(nodes)
         self._durable: set[int] = set()
+        self._removable: set[int] = set()  # whose files may go
         self._to_drop: dict[int, list[int]] = defaultdict(list)  # by leader, told with its next order
 
     def __len__(self) -> int:
@@ -112,12 +113,11 @@ class Estate:
 
     # What is kept
 
-    def forget(self, wanted: set[int], keep_files: bool = False) -> None:
+    def forget(self, wanted: set[int]) -> None:
         """Lets go of what nobody wants. A parent's file goes only when its children's are durable.
 
         Args:
             wanted: members whose state somebody may still begin with; the best and the front are kept besides.
-            keep_files: nothing is removed from disk.
         """
         wanted = wanted | set(self.front.ids[:1])  # the test split is read for the best
         front = set(self.front.ids)
@@ -135,10 +135,14 @@ class Estate:
         in_memory = wanted | (front - self._durable)
         for leader, member_id in self._holders.forget(in_memory):
             self._to_drop[leader].append(member_id)
-        if not keep_files:
-            for member_id in self._durable - kept:
-                self._files.remove(member_id)
-            self._durable &= kept
+        self._removable |= self._durable - kept
+        self._durable &= kept
+
+    def remove_files(self) -> None:
+        """Removes the files of what was let go; once the journal says on disk why nobody wants them."""
+        for member_id in self._removable:
+            self._files.remove(member_id)
+        self._removable.clear()
 
     @property
     def with_drops(self) -> KeysView[int]:

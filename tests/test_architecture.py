@@ -38,8 +38,10 @@ OURS = {
     "border": {"member", "messages"},
     "estate": {"front", "holders", "member", "messages"},
     "coordinator": {
-        *("border", "estate", "journal", "layout", "member", "messages", "roster", "search", "search_process"),
+        *("border", "estate", "journal", "layout", "member", "messages", "queue", "roster", "search", "search_process"),
     },
+    "queue": {"member"},
+    "serve": {"coordinator", "messages"},
     "weights_crossover": {"state"},
     "worker": {"evaluators", "member", "messages", "place", "state", "weights_crossover"},
     "run_folder": {"journal", "state"},

@@ -167,7 +167,7 @@ def _threads(world: Any, memory: Memory) -> Iterator[None]:
     """Those that share world rank 0 with its training."""
     from nestedga.comm.exchange import Channel
     from nestedga.comm.states import StateExchange
-    from nestedga.coordinator import serve
+    from nestedga.serve import serve
 
     channel = Channel(world.control, coordinator=0)
     exchange = StateExchange(world.states, memory, channel.poll_ahead)

@@ -1,0 +1,76 @@
+"""Members that were asked and wait for a group, and for which group each is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from nestedga.member import Member
+
+
+class Place(NamedTuple):
+    """A member that waits, and the group that it is earmarked for, if any."""
+
+    member: Member
+    group: int | None
+
+
+class Queue:
+    """Members wait in the order in which they came.
+
+    A member that is earmarked for a busy group will probably be its next; but whoever is idle first may have it, when
+    nobody else waits.
+
+    Args:
+        promise: where given, the smallest comes first instead.
+    """
+
+    def __init__(self, promise: Callable[[Member], float] | None) -> None:
+        self._promise = promise
+        self._free: dict[int, Member] = {}  # by id
+        self._earmarked: dict[int, Member] = {}  # by group
+        self._unmarked: set[int] = set()  # busy groups for which nobody is earmarked
+
+    def __len__(self) -> int:
+        return len(self._free) + len(self._earmarked)
+
+    def __iter__(self) -> Iterator[Member]:
+        yield from self._free.values()
+        yield from self._earmarked.values()
+
+    def add(self, members: Iterable[Member]) -> None:
+        self._free.update((member.id, member) for member in members)
+        if self._promise is not None:
+            self._free = {member.id: member for member in sorted(self._free.values(), key=self._promise)}
+
+    def places(self, idle: Iterable[int]) -> Iterator[Place]:
+        """Who may be handed out, in turn: those earmarked for groups that are idle now, the free, all others."""
+        if self._earmarked:
+            for group in [group for group in idle if group in self._earmarked]:
+                yield Place(self._earmarked[group], group)
+        yield from (Place(member, None) for member in self._free.values())
+        yield from (Place(member, group) for group, member in self._earmarked.items())
+
+    def take(self, place: Place) -> None:
+        """A member is handed out; a busy group that it was meant for may have another."""
+        if place.group is None:
+            del self._free[place.member.id]
+        else:
+            del self._earmarked[place.group]
+            self._unmarked.add(place.group)
+
+    def add_busy(self, group: int) -> None:
+        """A group has something to do, and may have somebody earmarked."""
+        if group not in self._earmarked:
+            self._unmarked.add(group)
+
+    def discard_busy(self, group: int) -> None:
+        """A group is idle, and gets its next member at once."""
+        self._unmarked.discard(group)
+
+    def earmark(self) -> Iterator[tuple[int, Member]]:
+        """Gives busy groups somebody each, as far as there are any."""
+        while self._free and self._unmarked:
+            group, member = self._unmarked.pop(), self._free.pop(next(iter(self._free)))
+            self._earmarked[group] = member
+            yield group, member
