@@ -103,7 +103,8 @@ class Memory(dict):
 def fetch(world):
     """The first rank's state goes to all along a chain, ordered at once, while its owner is busy elsewhere."""
     aheads = [Ahead((Source(9, (0,)),))] if world.rank else []
-    exchange = StateExchange(world.states, Memory(), lambda: aheads.pop() if aheads else None)
+    memory = Memory()
+    exchange = StateExchange(world.states, memory, lambda: aheads.pop() if aheads else None)
     if world.rank == 0:
         exchange.keep(7, state_of(7), own=True)
         exchange.keep(9, state_of(9), own=True)
@@ -114,7 +115,7 @@ def fetch(world):
         got = exchange.obtain(Source(7, (world.rank - 1,)))  # which waits for it, too
         assert got is not None and got.checksum == state_of(7).checksum
         assert exchange.obtain(Source(7, ())) is got
-        assert exchange.obtain(Source(9, ())).checksum == state_of(9).checksum  # on its way, or here already
+        assert wait_until(lambda: memory.get(9), 30.0, "what comes ahead").checksum == state_of(9).checksum
     meet(world.comm)
     exchange.drop((7,))
     if world.rank:
