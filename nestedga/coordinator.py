@@ -288,7 +288,7 @@ class Coordinator:
         else:
             room = self._allotment.num_groups(self._roster.num_idle_ranks)
         wanted = room - len(self._queue)
-        if wanted <= 0:
+        if wanted <= 0 or self.search.done:
             return
         if not self.thinking:
             self._told_when_asked = self._num_told
@@ -328,6 +328,8 @@ class Coordinator:
         """Earmarks members for busy groups, and has states fetched that these will begin with."""
         if not self.search.prefetch or self._allotment is not None or self._out_of_time:
             return []
+        if self._roster.num_idle:
+            return []  # nobody is ahead; and an answer taken in here would not be handed out before the next report
         self._ask()
         messages = []
         for group, member in self._queue.earmark():

