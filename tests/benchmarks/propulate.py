@@ -46,8 +46,8 @@ def measure(short: bool) -> Section:
             )
     absent = f"\n\nPropulate was not measured: {PROPULATE_VARIABLE} names no Python that has it."
     text = f"""{evaluations} evaluations of a bowl over one real gene in each run, {rounds} rounds; ours with
-`search=steady_state search.prefetch=1` and groups of one rank, every member on disk before it is sent; Propulate with its default
-propagator on a population of as many.
+`search=steady_state search.prefetch=1` and groups of one rank, every member on disk before it is sent; Propulate with
+its default propagator on a population of as many.
 
 {table(("", "evaluations a second, median (least to most)"), rows)}{"" if with_theirs else absent}"""
     return Section("Evaluations beside Propulate", "python -m tests.benchmarks propulate", tuple(limits), text)
