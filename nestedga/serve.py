@@ -9,7 +9,7 @@ from typing import Protocol
 from nestedga.coordinator import Coordinator
 from nestedga.messages import Ahead, Order, Report
 
-SHORTEST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 4e-3  # between two looks for reports; growing while none come
+SHORTEST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 8e-3  # between two looks for reports; growing while none come
 
 
 class Mail(Protocol):
