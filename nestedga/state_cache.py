@@ -16,7 +16,7 @@ from pathlib import Path
 from nestedga.errors import SettingError
 from nestedga.state import State
 
-WRITER_NICENESS = 19  # of the thread that writes: a core that trains comes first
+WRITER_NICENESS = 5  # of the thread that writes: a core that trains comes first, yet is not waited for
 
 
 class StateCache:
