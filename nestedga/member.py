@@ -118,8 +118,13 @@ class Evaluation:
         """The same evaluation with objectives to be minimised (``modes`` are the user's, min or max for each)."""
         if not self.ok or "max" not in modes:
             return self
-        values = tuple(-v if mode == "max" else v for v, mode in zip(self.values, modes, strict=True))
+        values = signed(self.values, modes)
         return dataclasses.replace(self, fom=values[0], objectives=values if self.objectives else ())
+
+    @property
+    def bare(self) -> Evaluation:
+        """The same without metrics, ledger, messages and log, for a search that remembers many."""
+        return Evaluation(self.member_id, self.fom, self.status, objectives=self.objectives)
 
     def to_json(self) -> dict[str, Any]:
         # JSON has no NaN: a failed member has fom null.
@@ -131,3 +136,8 @@ class Evaluation:
         fom = math.nan if record["fom"] is None else record["fom"]
         objectives = tuple(record.get("objectives", ()))
         return cls(**{**record, "fom": fom, "status": Status(record["status"]), "objectives": objectives})
+
+
+def signed(values: Sequence[float], modes: Sequence[str]) -> tuple[float, ...]:
+    """Objectives in the user's sign as minimised ones, and the reverse: those to be maximised change theirs."""
+    return tuple(-value if mode == "max" else value for value, mode in zip(values, modes, strict=True))

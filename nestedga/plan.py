@@ -131,7 +131,7 @@ def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> P
         raise SettingError(f"search.num_objectives={expected}, but objective.name has {len(objectives.names)}; drop it")
     space = getattr(search, "space", Space.from_config(settings["space"]))  # a replay's is that of its schedule
     configuration.check_genes(space, evaluator.sections)
-    if len(objectives) > 1 and not getattr(search, "multi_objective", False):
+    if len(objectives) > 1 and not search.multi_objective:
         kind = settings["search"]["_target_"].rpartition(".")[2]
         raise SettingError(
             f"search: {kind} cannot weigh {len(objectives)} objectives ({', '.join(objectives.names)}) against each "
@@ -154,7 +154,7 @@ def _check_migration(settings: Mapping[str, Any], search: Search) -> None:
             f"coordinator.migration_interval={interval}: one coordinator has nobody to send to; use "
             "coordinator.count=2 or more, or coordinator.migration_interval=null"
         )
-    if not getattr(search, "takes_immigrants", False):
+    if not search.takes_immigrants:
         kind = settings["search"]["_target_"].rpartition(".")[2]
         raise SettingError(
             f"coordinator.migration_interval={interval}: {kind} takes no immigrants; use one that does "

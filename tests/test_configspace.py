@@ -58,7 +58,7 @@ def test_a_section_and_back_is_the_same_space(space):
 
 
 @every_space
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_samples_of_one_are_legal_in_the_other(space, seed):
     there = to_configspace(space)

@@ -176,7 +176,7 @@ class Model(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-Model.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Model.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
 TestAnySequence = Model.TestCase
 
 
@@ -447,7 +447,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_write_to_one_file_is_by_one_thread_at_a_time(members):
     """Put after put without memory: this thread writes at once, and the background thread as well."""
     busy, clashes, save = set(), [], State.save

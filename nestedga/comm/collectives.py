@@ -72,8 +72,8 @@ class Leader:
         self._leads = leads
 
     def _poll_ahead(self) -> Ahead | None:
-        if not self._leads and (durable := self._cache.take_durable()):
-            self.report(Durable(self._group, durable))
+        if not self._leads:
+            self._tell_durable()
         ahead: Ahead | None = self._channel.poll_ahead()
         return ahead
 
@@ -81,12 +81,15 @@ class Leader:
         """Sleeps until it comes; tells meanwhile which states have become durable."""
 
         def poll() -> Order | None:
-            if durable := self._cache.take_durable():
-                self.report(Durable(self._group, durable))
+            self._tell_durable()
             order: Order | None = self._channel.poll_order()
             return order
 
         return wait_until(poll, FOR_EVER, "an order of the coordinator")
+
+    def _tell_durable(self) -> None:
+        if durable := self._cache.take_durable():
+            self.report(Durable(self._group, durable))
 
     def report(self, report: Report) -> None:
         self._channel.report(report)

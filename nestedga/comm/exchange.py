@@ -1,4 +1,4 @@
-"""Messages between leaders and coordinator, over a communicator of the leaders."""
+"""Messages between leaders and coordinators, over a communicator of all ranks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nestedga.comm.waiting import wait_until
+from nestedga.comm.waiting import poll_message, wait_until
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -85,11 +85,5 @@ class Channel:
     def _poll(self, tag: int) -> Any:
         from mpi4py import MPI
 
-        status = MPI.Status()
-        # Open MPI tells of a new message when it is asked for the second time.
-        message = self._comm.Improbe(MPI.ANY_SOURCE, tag, status) or self._comm.Improbe(MPI.ANY_SOURCE, tag, status)
-        if message is None:
-            return None
-        payload = bytearray(status.Get_count(MPI.BYTE))
-        message.Recv(payload)
-        return pickle.loads(payload)
+        payload = poll_message(self._comm, MPI.ANY_SOURCE, tag)
+        return None if payload is None else pickle.loads(payload)

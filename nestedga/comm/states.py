@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestedga import buffers
-from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, broadcast, finish
+from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, broadcast, finish, poll_message
 from nestedga.messages import Ahead, Source
 from nestedga.state import State, checksum_of
 
@@ -153,7 +153,7 @@ class StateExchange:
             tag = next(self._tags)
         self._comm.send((member_id, tag), holder, REQUEST_TAG)
         try:
-            header = pickle.loads(self._await(lambda: self._receive(holder, tag), what))
+            header = pickle.loads(self._await(lambda: poll_message(self._comm, holder, tag), what))
             if header is None or header[0] != member_id:
                 return None
             _, entries, checksum, num_bytes = header
@@ -188,17 +188,6 @@ class StateExchange:
                 raise TimeoutError(f"waited {waited:.0f} s for {what}")
             time.sleep(min(max(waited / 8, FIRST_NAP_SECONDS), LONGEST_NAP_SECONDS))
         return answer
-
-    def _receive(self, source: int, tag: int) -> bytearray | None:
-        from mpi4py import MPI
-
-        status = MPI.Status()
-        message = self._comm.Improbe(source, tag, status)
-        if message is None:
-            return None
-        packed = bytearray(status.Get_count(MPI.BYTE))
-        message.Recv(packed)
-        return packed
 
     # The other side, in its own thread
 

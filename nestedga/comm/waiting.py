@@ -36,6 +36,20 @@ def finish(request: MPI.Request, limit_seconds: float, what: str) -> None:
     wait_until(lambda: True if request.Test() else None, limit_seconds, what)
 
 
+def poll_message(comm: MPI.Comm, source: int, tag: int) -> bytearray | None:
+    """The next message, or None; does not wait."""
+    from mpi4py import MPI
+
+    status = MPI.Status()
+    # Open MPI tells of a new message when it is asked for the second time.
+    message = comm.Improbe(source, tag, status) or comm.Improbe(source, tag, status)
+    if message is None:
+        return None
+    payload = bytearray(status.Get_count(MPI.BYTE))
+    message.Recv(payload)
+    return payload
+
+
 def broadcast(comm: MPI.Comm, value: Any, limit_seconds: float, what: str, root: int = 0) -> Any:
     """Collective: any picklable value from the root to all."""
     if comm.Get_size() == 1:

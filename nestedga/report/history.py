@@ -13,7 +13,7 @@ from nestedga import journal
 from nestedga.front import Front
 from nestedga.journal import Record
 from nestedga.layout import Layout
-from nestedga.member import Evaluation, Member
+from nestedga.member import Evaluation, Member, signed
 from nestedga.objectives import Objectives
 
 
@@ -186,12 +186,12 @@ class History:
     @property
     def reference(self) -> tuple[float, ...]:
         """The front's reference point, in the user's sign."""
-        return self._signed(self.front.reference.tolist())
+        return signed(self.front.reference.tolist(), self.objectives.modes)
 
     @property
     def best_values(self) -> tuple[float, ...]:
         """The best value of each objective so far, in the user's sign; each is some member's of the front."""
-        return self._signed(self.front.points.min(axis=0).tolist())
+        return signed(self.front.points.min(axis=0).tolist(), self.objectives.modes)
 
     @property
     def population_size(self) -> int:
@@ -270,9 +270,6 @@ class History:
             if not member.weights_parents:
                 return
             member_id = member.weights_parents[0]
-
-    def _signed(self, minimised: Sequence[float]) -> tuple[float, ...]:
-        return tuple(-v if mode == "max" else v for v, mode in zip(minimised, self.objectives.modes, strict=True))
 
 
 def _put(places: array[int], member_id: int, offset: int) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nestedga.front import Front
+from nestedga.member import signed
 from nestedga.objectives import Objectives
 from nestedga.report.summary import show
 from nestedga.run_folder import RunFolder, write_beside
@@ -58,7 +59,7 @@ def _front(parts: Sequence[Summary], objectives: Objectives) -> list[Summary]:
     front = Front()
     for number, point in enumerate(points):
         values = [point["objectives"][name] for name in objectives.names]
-        front.add(number, [-v if mode == "max" else v for v, mode in zip(values, objectives.modes, strict=True)])
+        front.add(number, signed(values, objectives.modes))
     return [points[number] for number in front.ids]
 
 

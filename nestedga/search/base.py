@@ -288,13 +288,18 @@ class Generational(Bookkeeping):
         if self._unborn is None:
             first = self._generation * self._num_intervals * self.population_size
             ids = range(first, first + self.population_size) if not self.done else ()
-            viable = [(member, evaluation) for member, evaluation in self._ranked if evaluation.ok]
+            viable = self._viable
             self._unborn = {i: self._make(i, viable) for i in ids if i not in self._asked}
             for evaluation in self._told.values():
                 further = self._further(evaluation)
                 if further is not None and further.id not in self._asked:
                     self._unborn[further.id] = further
         return self._unborn
+
+    @property
+    def _viable(self) -> list[tuple[Member, Evaluation]]:
+        """The previous generation without those that failed, best first."""
+        return [(member, evaluation) for member, evaluation in self._ranked if evaluation.ok]
 
     def _interval(self, member_id: int) -> int:
         return member_id // self.population_size % self._num_intervals

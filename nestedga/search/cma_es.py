@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.genes import CategoricalGene, ConstantGene, FloatGene, Gene, IntGene, OrdinalGene
-from nestedga.member import Evaluation, Genotype, Member
+from nestedga.genes import CategoricalGene, FloatGene, Gene, IntGene, OrdinalGene
+from nestedga.member import Evaluation, Member
+from nestedga.search.axes import Axes
 from nestedga.search.base import Asynchronous, Birth, rng_for
 from nestedga.search.design import unit_points
 
@@ -49,7 +50,8 @@ class CmaEs(Asynchronous):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._genes = tuple(gene for gene in self.space if not _is_fixed(gene))  # the axes of the distribution
+        self._axes = Axes(self.space)  # of the distribution
+        self._genes = self._axes.genes
         self._check_space()
         self.check(self.popsize is None or self.popsize >= 4, "popsize", "is too few to rank; use 4 or more, or null")
         self.check(self.initial_deviation > 0.0, "initial_deviation", "draws one point only; use a number above 0")
@@ -66,7 +68,7 @@ class CmaEs(Asynchronous):
         self._points[member.id] = self._num_restarts, self._point(member)
 
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth:
-        return Birth(self._genotype(self._draw(member_id)[0]))
+        return Birth(self._axes.genotype(self._draw(member_id)[0]))
 
     def _learn(self, member: Member, evaluation: Evaluation) -> None:
         restart, point = self._points.pop(member.id)
@@ -107,10 +109,6 @@ class CmaEs(Asynchronous):
         rounded, raw = self._optimiser.ask()
         return rounded, raw
 
-    def _genotype(self, draw: NDArray[np.float64]) -> Genotype:
-        at = dict(zip((gene.path for gene in self._genes), draw, strict=True))
-        return self.space.from_unit([at.get(path, 0.5) for path in self.space.paths])
-
     def _point(self, member: Member) -> NDArray[np.float64]:
         """What the optimiser is told that a member was.
 
@@ -118,7 +116,7 @@ class CmaEs(Asynchronous):
         does not tell them. But a draw is a function of member id and distribution, and a member is adopted at the
         place in history at which it was asked, so it is drawn again.
         """
-        point = np.array([gene.to_unit(member.genotype[gene.path]) for gene in self._genes])
+        point = self._axes.unit(member.genotype)
         rounded = [i for i, gene in enumerate(self._genes) if not isinstance(gene, FloatGene)]
         if rounded:
             draw, raw = self._draw(member.id)
@@ -138,10 +136,6 @@ class CmaEs(Asynchronous):
             raise SettingError(f"cma_es needs genes that are always active; space.{hanging[0]} is not: {remedy}")
         if not self._genes:
             raise SettingError("space has no gene that can vary; every ordinal has a single choice")
-
-
-def _is_fixed(gene: Gene) -> bool:
-    return isinstance(gene, ConstantGene) or len(getattr(gene, "choices", (0, 1))) == 1
 
 
 def _step(gene: Gene) -> float:

@@ -104,7 +104,7 @@ class Genetic(Breeding, Generational):
         return self._child_of(rng, a, b, alpha, self._generation / (self.generations - 1))
 
     def _turned(self) -> None:
-        viable = [(member, evaluation) for member, evaluation in self._ranked if evaluation.ok]
+        viable = self._viable
         natives: list[list[Viable]] = [[] for _ in range(self.demes)]
         for member, evaluation in viable:
             natives[self._demes.of(member.slot)].append((member, evaluation))

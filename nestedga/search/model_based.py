@@ -160,7 +160,7 @@ class ModelBased(Asynchronous):
 
     def _add_known(self, point: Floats, evaluation: Evaluation) -> None:
         # Only what it learns from: an evaluation may carry a long log.
-        known = Evaluation(evaluation.member_id, evaluation.fom, evaluation.status, objectives=evaluation.objectives)
+        known = evaluation.bare
         self._known.append((point, known))
         self._num_told += 1
         self._taught = None

@@ -35,8 +35,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from nestedga.errors import SettingError
-from nestedga.genes import CategoricalGene, ConstantGene
-from nestedga.member import Evaluation, Genotype, Member
+from nestedga.genes import CategoricalGene
+from nestedga.member import Evaluation, Member
+from nestedga.search.axes import Axes
 from nestedga.search.base import Asynchronous, Birth
 from nestedga.search.gaussian_process import GaussianProcess, matern, squared_distances
 
@@ -128,7 +129,7 @@ class TrustRegion(Asynchronous):
 
     def adopt(self, member: Member) -> None:
         super().adopt(member)
-        self._flying[member.id] = self._unit(member.genotype)
+        self._flying[member.id] = self._axes.unit(member.genotype)
         self._seen.add(self._flying[member.id].tobytes())
 
     def _begin(self, *, first: bool = False) -> None:
@@ -159,22 +160,15 @@ class TrustRegion(Asynchronous):
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth:
         d = len(self._genes)
         if member_id == 0:
-            return Birth(self._genotype(np.full(d, 0.5)))
+            return Birth(self._axes.genotype(np.full(d, 0.5)))
         if len(self._foms) >= self._num_initial and math.isfinite(self._best):
             promising = self._promising(rng)
-            genotypes = (self._genotype(point) for point in promising)
-            fresh = (genotype for genotype in genotypes if self._unit(genotype).tobytes() not in self._seen)
-            return Birth(next(fresh, self._genotype(promising[0])))
+            genotypes = (self._axes.genotype(point) for point in promising)
+            fresh = (genotype for genotype in genotypes if self._axes.unit(genotype).tobytes() not in self._seen)
+            return Birth(next(fresh, self._axes.genotype(promising[0])))
         if self._first:
-            return Birth(self._genotype(np.clip(rng.normal(0.5, FIRST_DEVIATION, d), 0.0, 1.0)))
-        return Birth(self._genotype(rng.random(d)))
-
-    def _genotype(self, unit: Floats) -> Genotype:
-        at = dict(zip((gene.path for gene in self._genes), unit, strict=True))
-        return self.space.from_unit([at.get(path, 0.5) for path in self.space.paths])
-
-    def _unit(self, genotype: Genotype) -> Floats:
-        return np.array([gene.to_unit(genotype[gene.path]) for gene in self._genes])
+            return Birth(self._axes.genotype(np.clip(rng.normal(0.5, FIRST_DEVIATION, d), 0.0, 1.0)))
+        return Birth(self._axes.genotype(rng.random(d)))
 
     def _promising(self, rng: np.random.Generator) -> Floats:
         """Points of the region with small lower confidence bounds, the least first, in unit space, shape (n, d)."""
@@ -223,11 +217,8 @@ class TrustRegion(Asynchronous):
         return self._fitted[1]
 
     def _check_space(self) -> None:
-        self._genes = [
-            gene
-            for gene in self.space
-            if not isinstance(gene, ConstantGene) and len(getattr(gene, "choices", (0, 1))) > 1
-        ]
+        self._axes = Axes(self.space)
+        self._genes = self._axes.genes
         remedy = "leave it out of space, or take another search, as model_based"
         for gene in self._genes:
             if isinstance(gene, CategoricalGene):

@@ -8,26 +8,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-from mpi4py import MPI
 
 from nestedga.comm.groups import World, meet, start_mpi
 from nestedga.comm.states import FIRST_ANSWER_TAG, PIECE_BYTES, REQUEST_TAG, StateExchange
 from nestedga.messages import Ahead, Source
 from nestedga.state import State, checksum_of
+from tests.comm.program import Memory, run
 
 FLOATS = PIECE_BYTES  # four pieces of the float's four bytes
 NEVER = 10_000.0  # a wait for this long is a test that hangs
-
-
-class Memory(dict):
-    """A cache without limits."""
-
-    def put(self, member_id, state, *, own):
-        self[member_id] = state
-
-    def drop(self, member_ids):
-        for member_id in member_ids:
-            self.pop(member_id, None)
 
 
 def state_of(number):
@@ -168,10 +157,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        MPI.COMM_WORLD.Abort(1)
+    run(main)

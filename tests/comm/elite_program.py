@@ -1,11 +1,10 @@
 """Under mpirun: every group but one inherits the same state at once; it must spread like a tree."""
 
-from mpi4py import MPI
-
 from nestedga.comm.groups import World, meet, start_mpi
 from nestedga.comm.states import StateExchange
 from nestedga.holders import Holders
-from tests.comm.donors_program import Memory, is_right, state_of
+from tests.comm.donors_program import is_right, state_of
+from tests.comm.program import Memory, run
 
 
 def main():
@@ -28,10 +27,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        MPI.COMM_WORLD.Abort(1)
+    run(main)

@@ -4,17 +4,16 @@ import sys
 import time
 
 import numpy as np
-from mpi4py import MPI
 
 from nestedga.comm.collectives import Collectives
 from nestedga.comm.exchange import Channel
 from nestedga.comm.groups import Elsewhere, World, agree, decide, meet, start_mpi
 from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import wait_until
-from nestedga.errors import SettingError
 from nestedga.layout import split_evenly
 from nestedga.messages import Ahead, Source
 from nestedga.state import State
+from tests.comm.program import Memory, run
 
 
 def state_of(number):
@@ -89,17 +88,6 @@ def mail(world, layout, channel):
     channel.flush(30.0)
 
 
-class Memory(dict):
-    """A cache without limits."""
-
-    def put(self, member_id, state, *, own):
-        self[member_id] = state
-
-    def drop(self, member_ids):
-        for member_id in member_ids:
-            self.pop(member_id, None)
-
-
 def fetch(world):
     """The first rank's state goes to all along a chain, ordered at once, while its owner is busy elsewhere."""
     aheads = [Ahead((Source(9, (0,)),))] if world.rank else []
@@ -131,10 +119,4 @@ def fetch(world):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (Exception, SettingError):
-        import traceback
-
-        traceback.print_exc()
-        MPI.COMM_WORLD.Abort(1)
+    run(main)

@@ -45,7 +45,7 @@ def test_result_depends_neither_on_groups_nor_on_order(entry, groups):
 
 
 @every_search
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     groups=st.integers(1, 5),
     shuffle=st.integers(0, 99),
@@ -82,7 +82,7 @@ def test_what_any_prefix_of_its_history_leaves_is_as_if_never_interrupted(entry,
 
 
 @every_search
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(fails=st.frozensets(st.integers(0, 19)))
 def test_a_failed_member_is_never_a_parent_and_lineage_is_honest(entry, fails):
     known = {}

@@ -140,7 +140,7 @@ several = pytest.mark.parametrize(
 
 
 @several
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(groups=st.integers(1, 5), fails=st.frozensets(st.integers(0, 19)), cut=st.integers(0, 20))
 def test_a_search_with_several_objectives_goes_on_as_if_never_interrupted(entry, groups, fails, cut):
     more = {"num_objectives": 2} if isinstance(entry.build(), OptunaSearch) else {}

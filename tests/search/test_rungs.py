@@ -94,7 +94,7 @@ def first_rungs(search, evaluations):
     return goes_on
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(foms=st.lists(st.integers(0, 20), max_size=40), reduction=st.sampled_from([2, 2.5, 3, 4]))
 def test_the_best_of_those_who_reached_a_rung_go_on(foms, reduction):
     search, _ = around(own={"reduction": reduction})
@@ -143,7 +143,7 @@ def test_what_it_can_weigh_is_the_wrapped_searchs_to_say():
     assert not around(MedianStopping)[0].multi_objective
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(startup=st.integers(1, 6), shuffle=st.integers(0, 99), groups=st.integers(1, 5))
 def test_the_median_rule(startup, shuffle, groups):
     search, _ = around(MedianStopping, rungs=[2, 3, 4, 5], own={"startup": startup}, evaluations=30)
@@ -166,7 +166,7 @@ def test_the_median_rule(startup, shuffle, groups):
     assert set(goes_on.values()) == {True, False}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shuffle=st.integers(0, 99), groups=st.integers(1, 5), fails=st.frozensets(st.integers(0, 59)))
 def test_the_wrapped_search_is_told_once_with_the_last_figure_of_merit(shuffle, groups, fails):
     search, inside = around(evaluations=20)
