@@ -7,6 +7,7 @@ import argparse
 from tests.benchmarks import (
     coordinator,
     data_parallel,
+    digits,
     inheritance,
     model_based,
     outer_loop,
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "outer_loop": outer_loop.measure,
     "sigma": sigma.measure,
     "quickstart": quickstart.measure,
+    "digits": digits.measure,
     "rank_noise": rank_noise.measure,
     "search_speed": search_speed.measure,
     "model_based": model_based.measure,

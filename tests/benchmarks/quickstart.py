@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 from tests.benchmarks.page import Section, spread, table
-from tests.conftest import mpirun, run_command
+from tests.benchmarks.runs import run_summary
 
 
 def measure(short: bool) -> Section:
@@ -29,14 +28,10 @@ Accuracy of the best member on the test split, read once: {spread(accuracies, 4)
 
 def _run(seed: int, short: bool) -> tuple[float, float]:
     shorter = ["search.generations=2"] if short else []
-    command = [*mpirun(4), "-m", "nestedga", "+experiment=digits_pbt", "run.dir=run", f"seed={seed}", *shorter]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        answer = run_command(command, Path(folder), limit=600)
+        summary = run_summary(4, ["+experiment=digits_pbt", f"seed={seed}", *shorter], Path(folder), limit=600)
         took = time.perf_counter() - began
-        if answer.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}")
-        summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
     return took, float(summary["best"]["test"]["accuracy"])
 
 
