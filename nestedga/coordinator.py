@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from nestedga.border import Border
@@ -356,7 +355,7 @@ class Coordinator:
 
     def _with_drops(self, group: int, order: Order) -> Order:
         drops = self._estate.take_drops(group)
-        return replace(order, drop=drops) if drops else order
+        return Order(order.task, order.member, order.sources, drops, order.groups) if drops else order
 
     def _free(self, group: int) -> Order:
         """A group has done what it was ordered to."""

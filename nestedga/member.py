@@ -5,7 +5,6 @@ Frozen data; imports nothing of ours.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -115,16 +114,15 @@ class Evaluation:
         return self.status is Status.OK
 
     def minimised(self, modes: Sequence[str]) -> Evaluation:
-        """The same evaluation with objectives to be minimised (``modes`` are the user's, min or max for each)."""
-        if not self.ok or "max" not in modes:
-            return self
-        values = signed(self.values, modes)
-        return dataclasses.replace(self, fom=values[0], objectives=values if self.objectives else ())
+        """What a search is told and may remember of many: the outcome, with objectives to be minimised.
 
-    @property
-    def bare(self) -> Evaluation:
-        """The same without metrics, ledger, messages and log, for a search that remembers many."""
-        return Evaluation(self.member_id, self.fom, self.status, objectives=self.objectives)
+        Args:
+            modes: the user's, ``min`` or ``max`` for each objective.
+        """
+        if not self.ok:
+            return Evaluation(self.member_id, math.nan, self.status)
+        values = signed(self.values, modes)
+        return Evaluation(self.member_id, values[0], objectives=values if self.objectives else ())
 
     def to_json(self) -> dict[str, Any]:
         # JSON has no NaN: a failed member has fom null.

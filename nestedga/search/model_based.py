@@ -159,9 +159,7 @@ class ModelBased(Asynchronous):
         self._add_known(self.space.to_unit(member.genotype), evaluation)
 
     def _add_known(self, point: Floats, evaluation: Evaluation) -> None:
-        # Only what it learns from: an evaluation may carry a long log.
-        known = evaluation.bare
-        self._known.append((point, known))
+        self._known.append((point, evaluation))
         self._num_told += 1
         self._taught = None
         if len(self._known) == 2 * self.max_points:

@@ -78,7 +78,7 @@ class OptunaSearch(Asynchronous):
         num_objectives = len(evaluation.values)
         fits = not evaluation.ok or num_objectives == self.num_objectives
         self.check(fits, "num_objectives", f"is not the number of the run; use {num_objectives}")
-        self._unread.append(evaluation.bare)  # a search that never is asked again keeps it
+        self._unread.append(evaluation)
 
     def _suggested(self, member_id: int) -> tuple[Trial, Genotype]:
         """What the sampler says for a member."""
