@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nestedga.ledger import Ledger
@@ -24,6 +25,7 @@ class Place:
         node_rank: position on the node, from which the device is taken.
         ledger: seconds by activity.
         watchdog: to be given a ``beat`` now and then (every step): a rank silent for too long is taken for hung.
+        logs: the folder for what an evaluator writes for people; None: nobody wants it.
     """
 
     comm: Any
@@ -33,3 +35,4 @@ class Place:
     node_rank: int
     ledger: Ledger
     watchdog: Watchdog
+    logs: Path | None = None

@@ -139,6 +139,7 @@ class Seats:
             node_rank=self._world.node_rank,
             ledger=self._ledger,
             watchdog=self._watchdog,
+            logs=self._folder.logs,
         )
         return Seat(Collectives(group), self._leader if group.is_leader else None, place)
 

@@ -176,7 +176,7 @@ class Worker:
 
     def _train(self, member: Member, parents: tuple[State, ...]) -> tuple[Evaluation, State | None]:
         result: Result | None = None
-        failure: tuple[bool, str, str] | None = None
+        failure: tuple[bool, str, str, Status] | None = None
         try:
             parent = self._combine(member, parents)
             result = self._evaluator.train(member, self._configure(member.genotype), parent)
@@ -186,16 +186,17 @@ class Worker:
                 _is_echo(error),
                 f"{type(error).__name__}: {error}".splitlines()[0],
                 traceback.format_exc(),
+                Status.TIMEOUT if isinstance(error, TimeoutError) else Status.FAILED,
             )
             self._log(member, failure[2])
         failures = self._seat.comm.gather(failure)
-        message, log = _first_cause(failures)
+        message, log, status = _first_cause(failures)
         if message:
             self._evaluator.restart()
         metrics = result.metrics if result and not message else {}
         values = tuple(metrics.get(name, math.nan) for name in self._objectives)
-        message = message or self._complaint(metrics)
-        status = Status.FAILED if message else Status.OK
+        if not message and (message := self._complaint(metrics)):
+            status = Status.FAILED
         state = result.state if result and status is Status.OK else None
         evaluation = Evaluation(
             member_id=member.id,
@@ -242,10 +243,10 @@ def _is_echo(error: BaseException) -> bool:
     return type(error).__name__ == "HorovodInternalError"
 
 
-def _first_cause(failures: list[object]) -> tuple[str, str]:
-    """Message and trace-back of the rank that failed by itself, lowest first; ("", "") where nobody failed."""
+def _first_cause(failures: list[object]) -> tuple[str, str, Status]:
+    """Message, trace-back and status of the rank that failed by itself, lowest first; "" and OK where nobody failed."""
     failed = [(failure[0], rank, failure) for rank, failure in enumerate(failures) if isinstance(failure, tuple)]
     if not failed:
-        return "", ""
-    _, inner_rank, (_, message, log) = min(failed, key=lambda item: item[:2])
-    return f"{message} (inner rank {inner_rank})", log
+        return "", "", Status.OK
+    _, inner_rank, (_, message, log, status) = min(failed, key=lambda item: item[:2])
+    return f"{message} (inner rank {inner_rank})", log, status
