@@ -1,33 +1,87 @@
-"""What every data set promises, and the augmentation that image sets share."""
+"""What data sets, transforms and loaders promise each other and the training loop."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from nestedga.errors import SettingError
 
 SPLITS = ("train", "fitness", "test")
+IGNORED = -100  # the target of a sample that counts nowhere, as torch's cross entropy has it
 Indices = NDArray[np.int64]
+Strengths = Mapping[str, Any]
+"""Section ``data.augment``: how strongly training inputs are changed at random. Live: genes may lie in it."""
+
+
+class Transform(Protocol):
+    """Makes model inputs of stored samples: normalises them and, for training, changes them at random."""
+
+    def __call__(self, inputs: torch.Tensor, rng: np.random.Generator | None, strengths: Strengths) -> torch.Tensor:
+        """Float inputs, on the device of the stored ones; without an ``rng`` nothing is changed at random."""
+        ...
+
+    def check(self, strengths: Strengths) -> None:
+        """Raises SettingError for strengths that it does not know or that cannot be."""
+        ...
 
 
 class Dataset(Protocol):
-    """Three splits of labelled samples: training sees train, breeding sees fitness, the end sees test, once."""
+    """Three splits of samples: training sees train, breeding sees fitness, the end sees test, once.
+
+    A data set without a ``transform`` (the attribute may be missing) stores inputs as the model takes them.
+    """
 
     def size(self, split: str) -> int:
         """Samples in ``train``, ``fitness`` or ``test``."""
         ...
 
     def batch(self, split: str, indices: Indices) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs, shape (n, ...), and targets, shape (n,), int64, of the samples at ``indices``, shape (n,)."""
+        """Stored inputs and targets of the samples at ``indices``; both have as many rows as there are indices."""
         ...
 
-    def augment(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Training inputs changed at random, by torch's global generator (seeded anew for every micro-batch)."""
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Samples that go through the model together, on one rank.
+
+    Attributes:
+        indices: of the split, shape (n,).
+        key: of the random draws that change them; None: they are measured as they are.
+    """
+
+    indices: Indices
+    key: int | None = None
+
+
+class Batch(NamedTuple):
+    """A piece, ready for the model, on its device.
+
+    Attributes:
+        inputs: what the model takes, n rows.
+        targets: n rows.
+        num_samples: how many of them count; the others have IGNORED for a target.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    num_samples: int
+
+
+class Loader(Protocol):
+    """Serves pieces of one data set to one rank. All loaders give the same samples and the same random changes."""
+
+    def batches(self, split: str, pieces: Iterable[Piece], strengths: Strengths) -> Iterator[Batch]:
+        """A batch for each piece, in order; pieces are taken ahead, so that the next batch waits when it is wanted."""
+        ...
+
+    def close(self) -> None:
+        """Ends its threads."""
         ...
 
 
@@ -39,23 +93,3 @@ def split_of(num_train: int, fitness_size: int, seed: int) -> tuple[Indices, Ind
         )
     order = np.random.default_rng(seed).permutation(num_train)
     return np.sort(order[fitness_size:]), np.sort(order[:fitness_size])
-
-
-def pad_crop_mirror(images: torch.Tensor, pad: int, mirror: bool) -> torch.Tensor:
-    """Zero padding, random crop back to size, random mirror; He et al. 2016 (arXiv:1512.03385), section 4.2.
-
-    Args:
-        images: shape (n, channels, height, width).
-        pad: pixels on each side; 0 leaves the position alone.
-        mirror: flip half of the images left to right.
-    """
-    n, _, height, width = images.shape
-    if pad:
-        padded = functional.pad(images, (pad, pad, pad, pad))
-        rows = torch.randint(2 * pad + 1, (n, 1)) + torch.arange(height)
-        columns = torch.randint(2 * pad + 1, (n, 1)) + torch.arange(width)
-        images = padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    if mirror:
-        flipped = torch.rand(n, 1, 1, 1) < 0.5
-        images = torch.where(flipped, images.flip(3), images)
-    return images.contiguous()

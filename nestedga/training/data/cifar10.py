@@ -15,27 +15,28 @@ import torch
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import Indices, pad_crop_mirror, split_of
+from nestedga.training.data.base import Indices, split_of
+from nestedga.training.data.transform import ImageTransform
 
 PER_FILE, PIXELS = 10_000, 3_072
-MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the training images, by channel
+MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the training images, by channel; white is 1
 Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (10000, 3072), labels (10000,)
 
 
 class Cifar10:
-    """32 x 32 colour images, normalised by channel; 10 classes; 50,000 for training and fitness, 10,000 for test.
+    """32 x 32 colour images; 10 classes; 50,000 for training and fitness, 10,000 for test.
 
     Args:
         root: folder that holds ``cifar-10-batches-bin`` or ``cifar-10-batches-py``, or is one of them.
         fitness_size: training images held out for the FoM.
-        pad: zero padding before the random crop of training images, in pixels.
-        mirror: flip half of the training images.
 
     Raises:
         SettingError: the folder is missing, or a file of it is missing or truncated.
     """
 
-    def __init__(self, root: str, fitness_size: int = 5_000, pad: int = 4, mirror: bool = True) -> None:
+    num_classes = 10
+
+    def __init__(self, root: str, fitness_size: int = 5_000) -> None:
         parts = _open(Path(root).expanduser())
         train, fitness = split_of(5 * PER_FILE, fitness_size, seed=1)
         self._parts = {
@@ -43,9 +44,7 @@ class Cifar10:
             "fitness": (parts[:5], fitness),
             "test": (parts[5:], np.arange(PER_FILE)),
         }
-        self._pad, self._mirror = pad, mirror
-        self._mean = torch.tensor(MEAN).view(1, 3, 1, 1) * 255.0
-        self._scale = 1.0 / (torch.tensor(DEVIATION).view(1, 3, 1, 1) * 255.0)
+        self.transform = ImageTransform([255 * value for value in MEAN], [255 * value for value in DEVIATION])
 
     def size(self, split: str) -> int:
         return len(self._parts[split][1])
@@ -58,11 +57,7 @@ class Cifar10:
         for number in np.unique(files):
             here = files == number
             images[here], labels[here] = parts[number][0][at[here]], parts[number][1][at[here]]
-        pixels = torch.from_numpy(images).view(-1, 3, 32, 32).float()
-        return pixels.sub_(self._mean).mul_(self._scale), torch.from_numpy(labels)
-
-    def augment(self, inputs: torch.Tensor) -> torch.Tensor:
-        return pad_crop_mirror(inputs, self._pad, self._mirror)
+        return torch.from_numpy(images).view(-1, 3, 32, 32).permute(0, 2, 3, 1), torch.from_numpy(labels)
 
 
 def _open(root: Path) -> list[Part]:

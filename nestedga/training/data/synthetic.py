@@ -43,6 +43,3 @@ class Synthetic:
     def batch(self, split: str, indices: Indices) -> tuple[torch.Tensor, torch.Tensor]:
         at = torch.from_numpy(self._parts[split][indices])
         return self._images[at], self._targets[at]
-
-    def augment(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs

@@ -1,0 +1,22 @@
+"""What all loaders ask of strengths and targets."""
+
+from __future__ import annotations
+
+import torch
+
+from nestedga.errors import SettingError
+from nestedga.training.data.base import IGNORED, Strengths, Transform
+
+
+def check_strengths(transform: Transform | None, strengths: Strengths) -> None:
+    """Raises SettingError for strengths that are unknown or cannot be."""
+    if transform is not None:
+        transform.check(strengths)
+    elif strengths:
+        raise SettingError(f"data.augment.{next(iter(strengths))}: this data set has no transform; remove data.augment")
+
+
+def counted(targets: torch.Tensor) -> torch.Tensor:
+    """Which rows have a target, shape (n,), bool."""
+    known = targets != IGNORED if not targets.is_floating_point() else torch.ones_like(targets, dtype=torch.bool)
+    return known.flatten(1).any(1) if targets.dim() > 1 else known
