@@ -98,6 +98,22 @@ class TrainingConfig:
 
     threads: int = 1
     device: str = "auto"
+    precision: str = "fp32"
+    compression: str = "none"
+    compile: bool = False
+    channels_last: bool = False
+
+
+@dataclass
+class RecipeConfig:
+    """Section ``recipe``."""
+
+    lr_scaling: str = "none"
+    base_batch_size: int = 256
+    clip_norm: float | None = None
+    ema: float | None = None
+    decay_norms: bool = True
+    sync_norm: bool = False
 
 
 @dataclass
@@ -113,13 +129,17 @@ class Schema:
     interval: IntervalConfig = field(default_factory=IntervalConfig)
     states: StatesConfig = field(default_factory=StatesConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
     search: dict[str, Any] = field(default_factory=dict)
     space: dict[str, Any] = field(default_factory=dict)
     evaluator: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
     function: dict[str, Any] = field(default_factory=dict)
+    command: dict[str, Any] = field(default_factory=dict)
 
 
 ConfigStore.instance().store(name="schema", node=Schema)

@@ -77,13 +77,18 @@ def packages() -> tuple[Facts, list[str]]:
     look("mpi4py", "mpi4py", lambda mpi4py: str(mpi4py.__version__))
     look("torch", "torch", _describe_torch)
     look("Horovod", "horovod.torch", _describe_horovod)
-    look("DALI", "nvidia.dali", lambda dali: str(dali.__version__), needed=False)
+    look("DALI", "nvidia.dali", _describe_dali, needed=False)
     if not wrong:
         hvd, torch = sys.modules["horovod.torch"], sys.modules["torch"]
         if not hvd.mpi_built():
             wrong.append("Horovod was built without MPI; build it with HOROVOD_WITH_MPI=1, as launch/setup.sh does")
         if torch.cuda.is_available() and not hvd.nccl_built():
-            facts.append(("note", "Horovod was built without NCCL: only groups of one rank train on a GPU"))
+            facts.append(
+                (
+                    "note",
+                    "Horovod was built without NCCL: groups sum through the host's memory, also those on GPUs",
+                )
+            )
     return facts, wrong
 
 
@@ -93,6 +98,12 @@ def _describe_torch(torch: Any) -> str:
     devices = Counter(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     found = _listed(f"{count} x {name}" for name, count in devices.items())
     return f"{torch.__version__}, built with CUDA {torch.version.cuda}; devices: {found}"
+
+
+def _describe_dali(dali: Any) -> str:
+    # Wheels for several CUDA series write over each other: there should be one.
+    wheels = sorted(found.name for found in metadata.distributions() if found.name.startswith("nvidia-dali-cuda"))
+    return f"{dali.__version__}, for data.loader=dali; from {_listed(wheels)}"
 
 
 def _describe_horovod(hvd: Any) -> str:
@@ -191,7 +202,8 @@ def trial(world: World, group: Group, threads: int) -> tuple[str, float]:
     try:
         if not hvd.mpi_threads_supported():
             raise RuntimeError("Horovod finds MPI without threads; build both with the same MPI (launch/setup.sh)")
-        device = pick_device("auto", world.node_rank, alone=len(group.ranks) == 1)
+        device = pick_device("auto", world.node_rank)
+        parallel.agree_on(device)
         right = len(group.ranks) * (len(group.ranks) + 1) / 2
         numbers = torch.empty(TRIAL_NUMBERS, device=device)
         began, count, votes = time.monotonic(), 0, 0.0

@@ -1,6 +1,6 @@
-"""Where ``search=replay`` has its schedule from: the journal of an earlier run, or a file.
+"""Where ``search=replay`` has its schedule from: the journal of an earlier run, a YAML file, or the configuration.
 
-A file is a YAML list of intervals in their order:
+What is written down is a list of intervals in their order:
 
     - genotype: {optimizer.lr: 0.1}  # settings by their paths; what is not named is as configured
       budget: 10  # epochs or steps, whichever ``interval`` counts; without it, one interval
@@ -29,7 +29,7 @@ def replay(
     *,
     seed: int,
     budget: int,
-    schedule: str | None,
+    schedule: str | Sequence[Any] | None,
     interval: Mapping[str, int | None],
     member: int | None = None,
     **_: Any,
@@ -40,7 +40,7 @@ def replay(
         space: not used: a schedule's values may lie outside.
         seed: of all draws.
         budget: length of an interval that does not say.
-        schedule: a run's folder or a YAML file.
+        schedule: a run's folder, a YAML file, or the list itself.
         interval: the section of that name, to tell the unit of budgets.
         member: of a run: whose schedule; None: the best's.
         _: sizes that an experiment has set for a search of its own.
@@ -52,16 +52,19 @@ def replay(
         raise SettingError(
             "search.schedule is not given; name a run's folder, as in runs/digits_pbt/TIME, or a YAML file of intervals"
         )
-    path = Path(str(schedule))
-    if path.is_dir():
+    path = None if isinstance(schedule, list) else Path(str(schedule))
+    where = f"search.schedule={schedule}" if path else "search.schedule"
+    if path is None:
+        intervals = _listed(schedule, where)
+    elif path.is_dir():
         intervals = of_run(path, member, "steps" if interval["epochs"] is None else "epochs")
-    elif not path.exists():
-        raise SettingError(f"search.schedule={path} does not exist; name a run's folder, or a YAML file of intervals")
-    elif member is not None:
-        raise SettingError(f"search.member={member}: {path} is a file, not a run with members; leave search.member out")
-    else:
+    elif path.exists():
         intervals = of_file(path)
-    return Replay(_space_of(intervals, path), seed=seed, budget=budget, schedule=intervals)
+    else:
+        raise SettingError(f"{where} does not exist; name a run's folder, or a YAML file of intervals")
+    if member is not None and not (path and path.is_dir()):
+        raise SettingError(f"search.member={member}: {where} is no run with members; leave search.member out")
+    return Replay(_space_of(intervals, where), seed=seed, budget=budget, schedule=intervals)
 
 
 def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
@@ -104,13 +107,15 @@ def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
 
 def of_file(path: Path) -> list[Interval]:
     """The schedule that a file spells out."""
-    entries = read_yaml(path)
+    return _listed(read_yaml(path), f"search.schedule={path}")
+
+
+def _listed(entries: Any, where: str) -> list[Interval]:
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise SettingError(
-            f"search.schedule={path} must be a list of intervals, each as in "
-            "{genotype: {optimizer.lr: 0.1}, budget: 10}"
+            f"{where} must be a list of intervals, each as in {{genotype: {{optimizer.lr: 0.1}}, budget: 10}}"
         )
-    return [_interval(entry, f"search.schedule={path}, interval {number}") for number, entry in enumerate(entries)]
+    return [_interval(entry, f"{where}, interval {number}") for number, entry in enumerate(entries)]
 
 
 def _interval(entry: Any, where: str) -> Interval:
@@ -129,12 +134,12 @@ def _interval(entry: Any, where: str) -> Interval:
     return Interval({str(path): value for path, value in genotype.items()}, budget)
 
 
-def _space_of(intervals: Sequence[Interval], path: Path) -> Space:
+def _space_of(intervals: Sequence[Interval], where: str) -> Space:
     """What a schedule varies, and the values that it takes; a setting below a config group hangs on the group's."""
     genotypes = [interval.genotype for interval in intervals]
     genes = list(dict.fromkeys(gene for genotype in genotypes for gene in genotype))
     if not genes:
-        raise SettingError(f"search.schedule={path} sets nothing; give settings, as in genotype: {{optimizer.lr: 0.1}}")
+        raise SettingError(f"{where} sets nothing; give settings, as in genotype: {{optimizer.lr: 0.1}}")
 
     def taken(gene: str, beside: str) -> tuple[GeneValue, ...]:
         return tuple(dict.fromkeys(genotype[gene] for genotype in genotypes if gene in genotype and beside in genotype))

@@ -56,6 +56,8 @@ FOREIGN = {
     "mpi4py": {"comm", "doctor", "run"},  # doctor asks what is there; run names a type
     "torch": {"training", "doctor"},
     "horovod": {"training", "doctor"},
+    "PIL": {"training"},
+    "nvidia": {"training"},
     "sklearn": {"training", "search"},
     "tensorboard": {"report"},
     "hydra": {"config", "__main__"},

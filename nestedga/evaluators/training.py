@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nestedga.errors import SettingError
 from nestedga.evaluators.base import Result
 from nestedga.member import Member
 from nestedga.place import Place, Settings
 from nestedga.state import State
-from nestedga.training.loop import METRICS, Trainer
+from nestedga.training.loop import Trainer
+from nestedga.training.task import Task
 
 
 class TrainingEvaluator:
-    """Trains ``model`` on ``data`` with ``optimizer``.
+    """Trains ``model`` on ``data`` with ``optimizer``, at what ``task`` asks for.
 
     Args:
+        task: built already, for its metrics; a member's own is made of the member's settings.
         build: makes an object of a ``_target_`` section.
         seed: of all draws.
         unit: of a member's budget, ``epochs`` or ``steps``.
     """
 
-    metrics = (*METRICS, "parameters")
-    sections = ("data", "model", "optimizer")
+    sections = ("data", "model", "optimizer", "schedule", "task", "recipe")
 
-    def __init__(self, *, build: Callable[..., Any], seed: int, unit: str) -> None:
+    def __init__(self, *, task: Task | Mapping[str, Any], build: Callable[..., Any], seed: int, unit: str) -> None:
+        if isinstance(task, Mapping):
+            raise SettingError("task._target_ is missing; use task=classification, or name a class there")
+        self.metrics = (*task.metrics, "parameters")
         self._build, self._seed, self._unit = build, seed, unit
         self._place: Place
         self._trainer: Trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import horovod.torch as hvd
@@ -20,6 +21,7 @@ class DataParallel:
 
     def __init__(self, comm: Any) -> None:
         self._comm = comm
+        self._through_host = True
         hvd.init(comm=comm)
 
     @property
@@ -30,13 +32,36 @@ class DataParallel:
     def size(self) -> int:
         return int(hvd.size())
 
-    def sum_(self, tensor: torch.Tensor, name: str) -> None:
-        """In place: the sum over the ranks, the same bits on each. One tensor, one reduction."""
+    def agree_on(self, device: torch.device) -> None:
+        """Says where this rank computes; every rank of the group together.
+
+        Tensors on GPUs are summed there where Horovod has NCCL and each rank has a GPU of its own, which NCCL asks for;
+        else through the host's memory, so that several ranks of a group may share a GPU.
+        """
         if self.size > 1:
-            hvd.allreduce_(tensor, op=hvd.Sum, name=name)
+            places = hvd.allgather_object((platform.node(), str(device)), name="devices")
+            apart = len(set(places)) == self.size and all(where != "cpu" for _, where in places)
+            self._through_host = not (apart and hvd.nccl_built())
+
+    def sum_(self, tensor: torch.Tensor, name: str, *, compress: bool = False) -> None:
+        """In place: the sum over the ranks, the same bits on each. One tensor, one reduction.
+
+        Args:
+            tensor: contiguous, of one shape and type on all ranks.
+            name: the same on all ranks.
+            compress: send and sum 16 bits of each number.
+        """
+        if self.size == 1:
+            return
+        compression = hvd.Compression.fp16 if compress else hvd.Compression.none
+        small, kind = compression.compress(tensor)
+        sent = _on_host(small) if small.is_cuda and self._through_host else small
+        hvd.allreduce_(sent, op=hvd.Sum, name=name)
+        if sent is not tensor:
+            tensor.copy_(compression.decompress(sent, kind), non_blocking=True)
 
     def broadcast_(self, tensor: torch.Tensor, name: str) -> None:
-        """In place: rank 0's values."""
+        """In place: rank 0's values; on the host."""
         if self.size > 1:
             hvd.broadcast_(tensor, root_rank=0, name=name)
 
@@ -55,22 +80,27 @@ class DataParallel:
         hvd.init(comm=comm)
 
 
-def pick_device(wanted: str, node_rank: int, alone: bool) -> torch.device:
+def _on_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in page-locked memory, complete."""
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return copy.copy_(tensor)
+
+
+def pick_device(wanted: str, node_rank: int) -> torch.device:
     """The device of this rank.
 
     Args:
-        wanted: ``cpu``, ``cuda`` or ``auto`` (cuda where torch has it and the group can reduce there).
-        node_rank: position among all ranks of the node, so that groups on one node do not meet on device 0.
-        alone: the group has one rank, so that no reduction is needed.
+        wanted: ``cpu``, ``cuda`` or ``auto`` (cuda where torch has it).
+        node_rank: position among all ranks of the node, so that groups on one node do not meet on device 0. Where there
+            are more ranks than devices, they share.
 
     Raises:
         SettingError: ``cuda`` where there is none.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise SettingError("training.device=cuda, but torch sees no GPU here; use auto or cpu")
-    usable = torch.cuda.is_available() and (alone or bool(hvd.nccl_built()))
-    if wanted == "cuda" or (wanted == "auto" and usable):
-        device = torch.device("cuda", node_rank % torch.cuda.device_count())
-        torch.cuda.set_device(device)
-        return device
-    return torch.device("cpu")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", node_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device

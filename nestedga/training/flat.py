@@ -10,13 +10,19 @@ from nestedga.errors import SettingError
 
 
 class StepBuffer:
-    """Gradients, batch-norm statistics and the loss of a step, side by side: ``[gradients | statistics | loss]``.
+    """All that a step sums, side by side: ``[gradients | statistics | loss | number of samples]``.
 
     The parameters' ``.grad`` and the running statistics are views of flat tensors. (With tensors reduced as they come
-    ready, the order of summation, and so the last bits, may differ from run to run.)
+    ready, the order of summation, and so the last bits, may differ from run to run.) A gradient has its parameter's
+    strides, also where these are channels last: the buffer is contiguous all the same, which Horovod asks for.
 
     Each micro-batch of a step begins with the same running statistics; the step ends with their average, weighted by
     samples. So statistics are equal on all ranks after every step, and do not depend on how many ranks there are.
+
+    Attributes:
+        sums: the buffer, shape (n,).
+        gradients: its part, of the loss over all samples divided by the batch size.
+        others: the rest of it.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -32,13 +38,15 @@ class StepBuffer:
         num_gradients = sum(parameter.numel() for parameter in parameters)
         num_statistics = sum(2 * norm.num_features for norm in norms)
         device = parameters[0].device
-        self.sums = torch.zeros(num_gradients + num_statistics + 1, dtype=dtypes.pop(), device=device)
-        self._summed_statistics = self.sums[num_gradients : num_gradients + num_statistics]
+        self.sums = torch.zeros(num_gradients + num_statistics + 2, dtype=dtypes.pop(), device=device)
+        self.gradients, self.others = self.sums[:num_gradients], self.sums[num_gradients:]
+        self._summed_statistics = self.others[:num_statistics]
         self._statistics = torch.empty(num_statistics, dtype=self.sums.dtype, device=device)
         self._start = torch.empty_like(self._statistics)
         end = 0
         for parameter in parameters:
-            parameter.grad = self.sums[end : end + parameter.numel()].view(parameter.shape)
+            strides = torch.empty_like(parameter).stride()  # dense, whatever the parameter is a part of
+            parameter.grad = self.sums.as_strided(parameter.shape, strides, end)
             end += parameter.numel()
         end = 0
         for norm in norms:
@@ -50,7 +58,7 @@ class StepBuffer:
     @property
     def loss(self) -> torch.Tensor:
         """Shape (), the mean loss of the step after ``average``."""
-        return self.sums[-1]
+        return self.sums[-2]
 
     def begin_step(self) -> None:
         self.sums.zero_()
@@ -59,11 +67,20 @@ class StepBuffer:
     def begin_piece(self) -> None:
         self._statistics.copy_(self._start)
 
-    def end_piece(self, loss_sum: torch.Tensor, num_samples: int) -> None:
-        self._summed_statistics.add_(self._statistics, alpha=num_samples)
-        self.sums[-1].add_(loss_sum.detach())
+    def end_piece(self, loss: torch.Tensor, num_samples: int) -> None:
+        """Adds what a piece has; its gradients are in place already.
 
-    def average(self, num_samples: int) -> None:
-        """After the reduction: sums become means over the global batch."""
-        self.sums.div_(num_samples)
+        Args:
+            loss: summed over the samples.
+            num_samples: how many count.
+        """
+        self._summed_statistics.add_(self._statistics, alpha=num_samples)
+        self.sums[-2].add_(loss.detach())
+        self.sums[-1].add_(num_samples)
+
+    def average(self, batch_size: int) -> None:
+        """After the reduction: means over the samples that count, which may be fewer than the batch size."""
+        num_samples = self.sums[-1]  # shape (), on the device: nobody waits for it
+        self.gradients.mul_(batch_size / num_samples)
+        self.others[:-1].div_(num_samples)
         self._statistics.copy_(self._summed_statistics)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
 from nestedga.state import State
 
-COUNTERS = ("epochs", "steps")  # trained so far along the lineage
+COUNTERS = ("steps", "samples")  # trained so far along the lineage
 
 
-def pack(model: torch.nn.Module, optimizer: torch.optim.Optimizer, counters: dict[str, int]) -> State:
-    """Weights, batch-norm statistics, optimizer state and counters in one host buffer.
+def pack(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    counters: Mapping[str, int],
+    others: Mapping[str, torch.Tensor] | None = None,
+) -> State:
+    """Weights, batch-norm statistics, optimizer state, counters and others by their names in one host buffer.
 
     The optimizer's hyperparameters are left out on purpose: they are the child's genes, never inherited.
     """
-    tensors = dict(_tensors(model, optimizer, counters))
+    tensors = {**dict(_tensors(model, optimizer, counters)), **(others or {})}
     entries, buffer = State.allocate(
         (name, str(t.dtype).removeprefix("torch."), tuple(t.shape), t.numel() * t.element_size())
         for name, t in tensors.items()
@@ -42,7 +47,12 @@ def fits(state: State, model: torch.nn.Module) -> bool:
     return all(shapes.get(f"weights/{name}") == tuple(target.shape) for name, target in model.state_dict().items())
 
 
-def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, int]:
+def unpack(
+    state: State,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, torch.Tensor] | None = None,
+) -> dict[str, int]:
     """Loads by name what fits by shape; what a changed topology has no place for stays as built. Gives the counters."""
     saved = {entry.name: entry for entry in state.entries}
     loaded = model.state_dict()
@@ -57,10 +67,12 @@ def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimize
         return part.view(getattr(torch, entry.dtype)).view(entry.shape)
 
     with torch.no_grad():
-        for name, target in loaded.items():
-            if (entry := saved.get(f"weights/{name}")) and entry.shape == tuple(target.shape):
+        targets = {**{f"weights/{name}": tensor for name, tensor in loaded.items()}, **(others or {})}
+        for name, target in targets.items():
+            if (entry := saved.get(name)) and entry.shape == tuple(target.shape):
                 target.copy_(tensor_of(entry.name), non_blocking=True)
     optimizer.state.clear()
+    fused = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
     parameters = dict(model.named_parameters())
     for entry in state.entries:
         kind, _, rest = entry.name.partition("/")
@@ -73,10 +85,14 @@ def unpack(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimize
             or weights.shape != tuple(parameters[name].shape)
         ):
             continue  # a parameter of another shape begins with fresh weights and a fresh optimizer
-        value = tensor_of(entry.name)
-        # Step counts live on the CPU, whatever the parameter's device (torch.optim keeps them there).
-        device = parameters[name].device if value.dim() else value.device
-        optimizer.state[parameters[name]][key] = value.to(device, non_blocking=True, copy=True)
+        value, parameter = tensor_of(entry.name), parameters[name]
+        if key == "step":  # on the CPU unless fused, as torch.optim has it
+            live = value.to(parameter.device if fused else "cpu", copy=True)
+        elif value.shape == parameter.shape:  # also its strides, so that a step runs over both in one order
+            live = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value, non_blocking=True)
+        else:
+            live = value.to(parameter.device, non_blocking=True, copy=True)
+        optimizer.state[parameter][key] = live
     if on_gpu:
         torch.cuda.synchronize()
     return {
@@ -95,7 +111,7 @@ def _as_tensor(state: State) -> torch.Tensor:
 
 
 def _tensors(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, counters: dict[str, int]
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, counters: Mapping[str, int]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     for name, tensor in model.state_dict().items():
         yield f"weights/{name}", tensor

@@ -9,6 +9,7 @@ from tests.benchmarks import (
     data_parallel,
     digits,
     inheritance,
+    input_wait,
     model_based,
     outer_loop,
     page,
@@ -25,6 +26,7 @@ from tests.benchmarks import (
 
 BENCHMARKS = {
     "data_parallel": data_parallel.measure,
+    "input_wait": input_wait.measure,
     "outer_loop": outer_loop.measure,
     "sigma": sigma.measure,
     "quickstart": quickstart.measure,

@@ -1,122 +1,165 @@
-"""A group against torch's own DistributedDataParallel: the same network, data and global batch.
+"""A group against torch's own DistributedDataParallel, and groups side by side against processes that know of no other.
 
-All contenders are started once and stand still (SIGSTOP) but one, which runs for a few seconds; then the next, round
-and round. So a machine whose speed drifts favours nobody. Each writes the time of every step; a turn's first steps,
-in which caches fill again, are left out. Ours goes through the Trainer that every run uses.
+The same network, data and batch. All contenders are started once and stand still (SIGSTOP) but one, which runs for a
+few seconds; then the next, round and round. So a machine whose speed drifts favours nobody. Each writes the time of
+every step; a turn's first steps, in which caches fill again, are left out. A group goes through the Trainer that every
+run uses; groups side by side are a whole run.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+import torch
 
+from nestedga.training.tasks.classification import Classification
 from tests.benchmarks.page import Limit, Section, spread, table
 from tests.conftest import environment, mpirun
 
 BATCH = 64  # global
 LEFT_OUT_SECONDS = 0.5  # of each turn
 START_SECONDS = 120.0
-WANTED = 0.95
-SETTINGS = ("data=synthetic", "model=resnet20", "optimizer=sgd", f"data.batch_size={BATCH}", "data.num_samples=4096")
+COMMON = ("optimizer=sgd", "optimizer.lr=0.001", f"data.batch_size={BATCH}")
+WORKLOADS = {
+    "ResNet-20": ("data=synthetic", "model=resnet20", "data.num_samples=4096", *COMMON),
+    "LSTM": ("data=series", "model=lstm", "task=forecasting", *COMMON),
+}
 # DDP as it comes sends rank 0's batch-norm statistics round before each step; told not to, it may be faster.
 OURS, DDP, DDP_WITHOUT_BUFFERS = "ours", "ddp", "ddp_without_buffers"
 OURS_ALONE, PLAIN_LOOP = "ours_alone", "plain_loop"
-CONTENDERS = (OURS, DDP, DDP_WITHOUT_BUFFERS, OURS_ALONE, PLAIN_LOOP)
+NESTED, TWO_PLAIN_LOOPS = "nested", "two_plain_loops"  # a batch in each of two groups; in each of two processes
+PAIRS = (
+    (OURS, DDP, "2 ranks against DDP (gloo)", 1.0),
+    (OURS, DDP_WITHOUT_BUFFERS, "2 ranks against DDP (gloo), broadcast_buffers=False", 1.0),
+    (OURS_ALONE, PLAIN_LOOP, "1 rank against a plain torch loop", 0.98),
+    (NESTED, TWO_PLAIN_LOOPS, "a run of 2 groups of 1 rank against 2 processes of their own", 0.98),
+)
+ONLY_RESNET = (NESTED, TWO_PLAIN_LOOPS)  # a run's clock is in its task, which is a classification
 
 
 def measure(short: bool) -> Section:
     """Rounds of turns; the order is reversed from round to round."""
     rounds, seconds = (3, 3.0) if short else (8, 5.0)
-    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    with tempfile.TemporaryDirectory() as folder:
-        runners = {name: Runner(name, Path(folder)) for name in CONTENDERS}
-        try:
-            for number in range(rounds):
-                for name in CONTENDERS if number % 2 == 0 else reversed(CONTENDERS):
-                    rates[name].append(runners[name].turn(seconds))
-                print(f"round {number}:", {name: round(rate[-1]) for name, rate in rates.items()}, file=sys.stderr)
-        finally:
-            for runner in runners.values():
-                runner.end()
     limits, rows = [], []
-    for ours, theirs, what in (
-        (OURS, DDP, "2 ranks against DDP (gloo)"),
-        (OURS, DDP_WITHOUT_BUFFERS, "2 ranks against DDP (gloo), broadcast_buffers=False"),
-        (OURS_ALONE, PLAIN_LOOP, "1 rank against a plain torch loop"),
-    ):
-        ratios = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
-        limits.append(Limit(what, spread(ratios), f"{WANTED} or more", bool(np.median(ratios) >= WANTED)))
-        rows.append((what, spread(rates[ours], 0), spread(rates[theirs], 0), " ".join(f"{r:.2f}" for r in ratios)))
-    text = f"""ResNet-20, synthetic 32 x 32 colour images, global batch {BATCH}, 1 thread a rank; {rounds} rounds in
-which each has the machine to itself for {seconds:g} s while the others are stopped.
-The figure is images/s of ours / theirs, median of the rounds (least to most).
+    for workload in WORKLOADS:
+        rates = _rates(workload, rounds, seconds)
+        for ours, theirs, what, wanted in PAIRS:
+            if ours not in rates:
+                continue
+            ratios = [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
+            limits.append(
+                Limit(f"{workload}: {what}", spread(ratios), f"{wanted:.2f} or more", bool(np.median(ratios) >= wanted))
+            )
+            by_round = " ".join(f"{r:.2f}" for r in ratios)
+            rows.append((workload, what, spread(rates[ours], 0), spread(rates[theirs], 0), by_round))
+    text = f"""ResNet-20 on synthetic 32 x 32 colour images, an LSTM on a series; global batch {BATCH}, 1 thread a rank;
+{rounds} rounds in which each has the machine to itself for {seconds:g} s while the others are stopped.
+The figure is samples/s of ours / theirs, median of the rounds (least to most).
 
-{table(("", "ours, images/s", "theirs, images/s", "ratio by round"), rows)}"""
+{table(("", "", "ours, samples/s", "theirs, samples/s", "ratio by round"), rows)}"""
     return Section("Data-parallel training", "python -m tests.benchmarks data_parallel", tuple(limits), text)
+
+
+def _rates(workload: str, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Samples/s of each contender, round by round."""
+    pairs = [pair[:2] for pair in PAIRS if workload == "ResNet-20" or pair[0] not in ONLY_RESNET]
+    contenders = list(dict.fromkeys(name for pair in pairs for name in pair))
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        runners = {}
+        for name in contenders:
+            runners[name] = Runner(name, workload, Path(folder))
+            stack.callback(runners[name].end)
+        for number in range(rounds):
+            for name in contenders if number % 2 == 0 else reversed(contenders):
+                rates[name].append(runners[name].turn(seconds))
+            print(workload, number, {name: round(rate[-1]) for name, rate in rates.items()}, file=sys.stderr)
+    return rates
 
 
 class Runner:
     """One contender in processes of its own, stopped but in its turns."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self._clock = folder / name
-        role = ["-m", "tests.benchmarks.data_parallel", "--role", name, "--clock", str(self._clock)]
+    def __init__(self, name: str, workload: str, folder: Path) -> None:
+        self._clocks = [folder / f"{name}.{number}" for number in range(2 if name in ONLY_RESNET else 1)]
+        roles = [_role(name, workload, clock) for clock in self._clocks]
+        commands = [[sys.executable, *role] for role in roles]
         if name == OURS:
-            command = [*mpirun(2), *role]
+            commands = [[*mpirun(2), *roles[0]]]
         elif name in (DDP, DDP_WITHOUT_BUFFERS):
             address = ["--master-addr", "127.0.0.1", "--master-port", str(_free_port())]
-            command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *address, *role]
-        else:
-            command = [sys.executable, *role]
+            commands = [[sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *address, *roles[0]]]
+        elif name == NESTED:
+            task = [f"task._target_={Clocked.__module__}.{Clocked.__name__}", f"+task.clock={folder / name}"]
+            whole = ["interval.epochs=null", "interval.steps=1000000", "search.population_size=2"]
+            commands = [
+                [*mpirun(2), "-m", "nestedga", f"run.dir={folder / 'run'}", *WORKLOADS[workload], *task, *whole]
+            ]
         self._log = (folder / f"{name}.log").open("w+")
-        self._process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=self._log, stderr=self._log, start_new_session=True
-        )
+        self._processes = [
+            subprocess.Popen(
+                command, cwd=folder, env=environment(), stdout=self._log, stderr=self._log, start_new_session=True
+            )
+            for command in commands
+        ]
         deadline = time.monotonic() + START_SECONDS
-        while len(self._steps()) < 10:  # what is slow the first time is over
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while any(len(_steps(clock)) < 10 for clock in self._clocks):  # what is slow the first time is over
+            if any(process.poll() is not None for process in self._processes) or time.monotonic() > deadline:
                 self._log.seek(0)
-                raise RuntimeError(f"{' '.join(command)} did not start:\n{self._log.read()[-4000:]}")
+                self.end()
+                raise RuntimeError(f"{commands} did not start:\n{self._log.read()[-4000:]}")
             time.sleep(0.1)
         self._signal(signal.SIGSTOP)
 
     def turn(self, seconds: float) -> float:
-        """Runs for some seconds: images/s."""
+        """Runs for some seconds: samples/s, of all processes that step by themselves."""
         self._signal(signal.SIGCONT)
         time.sleep(seconds + LEFT_OUT_SECONDS)
         end = time.monotonic()
         self._signal(signal.SIGSTOP)
-        steps = self._steps()
-        steps = steps[(steps > end - seconds) & (steps < end)]
-        return float((len(steps) - 1) * BATCH / (steps[-1] - steps[0]))
+        rate = 0.0
+        for clock in self._clocks:
+            steps = _steps(clock)
+            steps = steps[(steps > end - seconds) & (steps < end)]
+            rate += (len(steps) - 1) * BATCH / (steps[-1] - steps[0])
+        return rate
 
     def end(self) -> None:
         self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def _steps(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Times of all steps so far, shape (n,), seconds of the machine's monotonic clock."""
-        content = self._clock.read_bytes() if self._clock.exists() else b""
-        return np.frombuffer(content[: len(content) // 8 * 8], np.float64)
+        for process in self._processes:
+            process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the launcher and all ranks; launchers give ranks process groups and sessions of their own."""
-        launcher = psutil.Process(self._process.pid)
-        for process in [*launcher.children(recursive=True), launcher]:
+        """To launchers and all ranks; launchers give ranks process groups and sessions of their own."""
+        for started in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+                launcher = psutil.Process(started.pid)
+                for process in [*launcher.children(recursive=True), launcher]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.send_signal(number)
+
+
+def _role(name: str, workload: str, clock: Path) -> list[str]:
+    own = ["--role", name, "--workload", workload, "--clock", str(clock)]
+    return ["-m", "tests.benchmarks.data_parallel", *own]
+
+
+def _steps(clock: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Times of all steps so far, shape (n,), seconds of the machine's monotonic clock."""
+    content = clock.read_bytes() if clock.exists() else b""
+    return np.frombuffer(content[: len(content) // 8 * 8], np.float64)
 
 
 def _free_port() -> int:
@@ -139,7 +182,20 @@ class Clock:
             self._file.write(np.float64(time.monotonic()).tobytes())
 
 
-def train_ours(path: str) -> None:
+class Clocked(Classification):
+    """Writes the time of every step that its member takes, to a file by the member's number among two."""
+
+    def __init__(self, *, clock: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._clock = Clock(f"{clock}.{os.environ['OMPI_COMM_WORLD_RANK']}")
+
+    def loss(self, model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if model.training:
+            self._clock.beat()
+        return super().loss(model, inputs, targets)
+
+
+def train_ours(workload: str, path: str) -> None:
     """The Trainer of nestedga in one group of all ranks."""
     from nestedga.comm.groups import World, start_mpi
     from nestedga.config import Configuration, build
@@ -151,7 +207,7 @@ def train_ours(path: str) -> None:
     comm = start_mpi(1)
     size = comm.Get_size()
     settings = Configuration(
-        [*SETTINGS, f"groups.group_size={size}", "interval.epochs=null", "interval.steps=1"]
+        [*WORKLOADS[workload], f"groups.group_size={size}", "interval.epochs=null", "interval.steps=1"]
     ).plain()
     world = World(comm)
     group = world.form([tuple(range(size))])
@@ -169,20 +225,19 @@ def train_ours(path: str) -> None:
     trainer.train(Member(0, 0, 0, {}, (), (), budget=1_000_000), settings, None)
 
 
-def train_theirs(path: str, distributed: bool, **options: Any) -> None:
+def train_theirs(workload: str, path: str, distributed: bool, **options: Any) -> None:
     """Torch alone: the plain loop of its tutorial, or the same with DDP (and its options) over gloo."""
-    import torch
     from torch import distributed as dist
-    from torch.nn import functional
 
     from nestedga.config import Configuration, build
 
     torch.set_num_threads(1)
-    settings = Configuration(SETTINGS).plain()
-    data = {key: value for key, value in settings["data"].items() if key not in ("batch_size", "micro_batches")}
-    dataset: Any = build(data)
+    settings = Configuration(WORKLOADS[workload]).plain()
+    of_the_loop = ("batch_size", "micro_batches", "loader", "augment")
+    dataset: Any = build({key: value for key, value in settings["data"].items() if key not in of_the_loop})
+    task: Any = build(settings["task"])
     torch.manual_seed(0)
-    model: Callable[[torch.Tensor], torch.Tensor] = build(settings["model"])
+    model: torch.nn.Module = build(settings["model"])
     rank, size = 0, 1
     if distributed:
         dist.init_process_group("gloo")
@@ -195,7 +250,7 @@ def train_theirs(path: str, distributed: bool, **options: Any) -> None:
         for at in range(dataset.size("train") // BATCH):
             inputs, targets = dataset.batch("train", np.array_split(order[at * BATCH : (at + 1) * BATCH], size)[rank])
             optimizer.zero_grad()
-            loss: Any = functional.cross_entropy(model(dataset.augment(inputs)), targets)
+            loss = task.loss(model, inputs, targets) / len(targets)
             loss.backward()
             optimizer.step()
             clock.beat()
@@ -204,16 +259,18 @@ def train_theirs(path: str, distributed: bool, **options: Any) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.data_parallel")
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--role", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--role", help=argparse.SUPPRESS)
+    parser.add_argument("--workload", choices=WORKLOADS, help=argparse.SUPPRESS)
     parser.add_argument("--clock", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role is None:
         print(measure(options.short).markdown())
     elif options.role in (OURS, OURS_ALONE):
-        train_ours(options.clock)
+        train_ours(options.workload, options.clock)
     else:
         without = {"broadcast_buffers": False} if options.role == DDP_WITHOUT_BUFFERS else {}
-        train_theirs(options.clock, options.role != PLAIN_LOOP, **without)
+        distributed = options.role in (DDP, DDP_WITHOUT_BUFFERS)
+        train_theirs(options.workload, options.clock, distributed, **without)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Form:
     Attributes:
         ranks: of the job.
         population: members of PBT, and drawn configurations.
-        generations: intervals of a member.
+        generations: intervals of a member, a multiple of 4.
         unit: of an interval, ``epochs`` or ``steps`` of 128 images.
         interval: its length.
         overrides: for this machine.
@@ -57,8 +57,8 @@ class Form:
 
 
 WHOLE = Form(8, 16, 80, "epochs", 2, ("data.loader=device", "training.precision=bf16", "training.channels_last=true"))
-ON_TWO_CORES = Form(2, 4, 6, "steps", 40)
-SHORT = Form(2, 2, 2, "steps", 2, ("data.batch_size=32",))
+ON_TWO_CORES = Form(2, 4, 8, "steps", 30)
+SHORT = Form(2, 2, 4, "steps", 1, ("data.batch_size=32",))
 
 
 def measure(short: bool) -> Section:
@@ -85,18 +85,13 @@ def _accuracies(form: Form, folder: Path, seed: int) -> dict[str, tuple[float, f
     common = ["+experiment=resnet_pbt", f"data.root={os.environ['NESTEDGA_CIFAR10']}", f"seed={seed}", *form.overrides]
     alone = ["groups.group_size=2", EVERYTHING]
     sizes = [f"search.population_size={form.population}", f"search.generations={form.generations}"]
-    milestones = ",".join(f"{form.epochs * part:g}" for part in (0.5, 0.75))
+    parts = [(0.1, form.generations // 2), (0.01, form.generations // 4), (0.001, form.generations // 4)]
+    steps = [f"{{genotype: {{optimizer.lr: {rate}}}, budget: {form.interval * part}}}" for rate, part in parts]
     population, member = form.epochs * form.population, form.epochs
     runs = {
         "PBT": (population, ["groups.group_size=1", *sizes, *form.length(1)]),
         "replay": (member, [*alone, "search=replay", f"search.schedule={folder / 'PBT'}", *form.length(1)]),
-        "fixed": (
-            member,
-            [
-                *(*alone, "space=none", "search=random", "search.evaluations=1"),
-                *("schedule=step", f"schedule.milestones=[{milestones}]", *form.length(form.generations)),
-            ],
-        ),
+        "fixed": (member, [*alone, "search=replay", f"search.schedule=[{','.join(steps)}]", *form.length(1)]),
         "random": (
             population,
             [

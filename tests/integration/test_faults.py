@@ -109,7 +109,7 @@ MISTAKES = {
     "no GPU": ("training.device=cuda", "training.device=cuda, but torch sees no GPU"),
     "wrong model for the data": (
         "model.in_channels=3",
-        "model does not take the data's inputs of shape (2, 1, 8, 8)",
+        "model and task do not take the data's inputs of shape (64, 1, 8, 8)",
     ),
 }
 

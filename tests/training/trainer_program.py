@@ -13,10 +13,54 @@ from nestedga.ledger import Ledger
 from nestedga.member import Member
 from nestedga.place import Place
 from nestedga.training.loop import Trainer
+from nestedga.training.norm import synchronise
 from nestedga.watchdog import Watchdog
 from nestedga.weights_crossover import average
 
-OVERRIDES = ["data.micro_batches=6", "data.shift=1", "model.dropout=0.2", "data.batch_size=66"]
+OVERRIDES = [
+    "data.micro_batches=6",
+    "data.augment.pad=1",
+    "model.dropout=0.2",
+    "data.batch_size=66",
+    "optimizer.lr=0.01",
+]
+RECIPES = {
+    "large batch": [
+        *("recipe.clip_norm=0.2", "recipe.ema=0.9", "recipe.decay_norms=false", "recipe.lr_scaling=sqrt"),
+        *("schedule=cosine", "schedule.epochs=2", "schedule.warmup=0.1", "optimizer.weight_decay=0.1"),
+    ],
+    "mixed": [
+        *("task.mixup=0.4", "task.cutmix=1.0", "task.label_smoothing=0.1", "optimizer=lamb"),
+        *("data.batch_size=61", "data.micro_batches=7"),
+    ],
+}
+MACHINES = {
+    "16 bits": ["training.precision=fp16", "training.compression=fp16", "training.channels_last=true"],
+    "sync_norm": ["recipe.sync_norm=true"],
+}
+
+
+def norms_agree(parallel, rank, size):
+    """Batch norm over the ranks, each with a part of a batch, is batch norm over the whole batch on one."""
+    torch.manual_seed(0)
+    whole = torch.randn(4 * size + 1, 3, 5, 5) * 2.0 + 10.0
+    weights = torch.randn_like(whole)  # of a loss
+    mine = np.array_split(np.arange(len(whole)), size)[rank]
+    alone, together = torch.nn.BatchNorm2d(3), synchronise(torch.nn.BatchNorm2d(3), parallel)
+    for _ in range(2):
+        x, part = whole.clone().requires_grad_(), whole[mine].clone().requires_grad_()
+        expected, out = alone(x), together(part)
+        (expected * weights).sum().backward()
+        (out * weights[mine]).sum().backward()
+        torch.testing.assert_close(out, expected[mine], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(part.grad, x.grad[mine], rtol=1e-4, atol=1e-4)
+        whole = whole * 1.5 - 4.0
+    for name, statistic in alone.named_buffers():
+        torch.testing.assert_close(getattr(together, name), statistic, rtol=1e-5, atol=1e-5)
+    gradient = together.weight.grad.clone()
+    parallel.sum_(gradient, "weight")
+    torch.testing.assert_close(gradient, alone.weight.grad, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(together.eval()(whole), alone.eval()(whole))
 
 
 def main():
@@ -33,7 +77,7 @@ def main():
         """Weights and batch-norm statistics, compared bit by bit over the ranks."""
         mine = b"".join(
             tensor.numpy().tobytes()
-            for name, tensor in trainer._model.state_dict().items()
+            for name, tensor in trainer._bench.model.state_dict().items()
             if "num_batches" not in name
         )
         return len(set(world.allgather(mine))) == 1
@@ -49,21 +93,21 @@ def main():
         "optimizer": {**settings["optimizer"], "lr": 0.0123, "momentum": 0.5, "weight_decay": 0.0},
     }
     trainer.load(Member(4, 0, 1, {}, (3,), (3,), 0), child, first)
-    group = trainer._optimizer.param_groups[0]
+    group = trainer._bench.optimizer.param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.0123, 0.5, 0.0)
     arrays = first.arrays()
-    for name, parameter in trainer._model.named_parameters():
+    for name, parameter in trainer._bench.model.named_parameters():
         np.testing.assert_array_equal(
-            trainer._optimizer.state[parameter]["momentum_buffer"].numpy(),
+            trainer._bench.optimizer.state[parameter]["momentum_buffer"].numpy(),
             arrays[f"optimizer/{name}/momentum_buffer"],
         )
         np.testing.assert_array_equal(parameter.detach().numpy(), arrays[f"weights/{name}"])
-    for name, buffer in trainer._model.named_buffers():
+    for name, buffer in trainer._bench.model.named_buffers():
         np.testing.assert_array_equal(buffer.numpy(), arrays[f"weights/{name}"])
     assert trainer.measure("fitness") == measured, "a loaded state must measure as it did"
     second = share(trainer.train(Member(4, 0, 1, {}, (3,), (3,), 12), child, first))
     assert same_everywhere()
-    assert int(second.arrays()["counters/steps"]) == 24
+    assert int(second.arrays()["counters/steps"]) == 24 and int(second.arrays()["counters/samples"]) == 24 * 66
     after = trainer.measure("fitness")
 
     # Averaged weights: the statistics are those of the new network, not of its parents, and alike on every rank.
@@ -81,11 +125,25 @@ def main():
     # Another member begins with other weights and sees other batches.
     assert share(trainer.train(Member(5, 0, 0, {}, (), (), 1), settings, None)).checksum != first.checksum
 
+    # Each recipe: the same on all ranks, the same again, and inherited.
+    recipes = {}
+    for name, overrides in RECIPES.items():
+        with_recipe = Configuration([*OVERRIDES, *overrides]).plain()
+        begun = share(trainer.train(Member(20, 0, 0, {}, (), (), 3), with_recipe, None))
+        grown = share(trainer.train(Member(21, 0, 1, {}, (20,), (20,), 2), with_recipe, begun))
+        assert same_everywhere(), name
+        recipes[name] = trainer.measure("fitness")["loss"]
+        replayed = share(trainer.train(Member(21, 0, 1, {}, (20,), (20,), 2), with_recipe, begun))
+        assert replayed.checksum == grown.checksum, name
+        assert any(entry.name.startswith("ema/") for entry in grown.entries) == (name == "large batch")
+        trainer.load(Member(21, 0, 1, {}, (20,), (20,), 2), with_recipe, grown)
+        assert trainer.measure("fitness")["loss"] == recipes[name], name
+
     # A topology gene: what fits is inherited by name, the rest is fresh.
     wider = {**settings, "model": {**settings["model"], "width": 20}}
     trainer.load(Member(6, 0, 2, {}, (3,), (3,), 0), wider, first)
-    np.testing.assert_array_equal(trainer._model.classify.bias.detach().numpy(), arrays["weights/classify.bias"])
-    assert trainer._optimizer.state.get(trainer._model.features[0].weight) is None
+    np.testing.assert_array_equal(trainer._bench.model.classify.bias.detach().numpy(), arrays["weights/classify.bias"])
+    assert trainer._bench.optimizer.state.get(trainer._bench.model.features[0].weight) is None
 
     # And fresh is the member's own, whatever this rank has trained before.
     grown = Member(8, 0, 2, {}, (3,), (3,), 3)
@@ -93,17 +151,32 @@ def main():
     trainer.train(Member(9, 0, 2, {}, (), (), 3), wider, None)
     assert share(trainer.train(grown, wider, first)).checksum == one.checksum
 
+    norms_agree(trainer._parallel, world.Get_rank(), world.Get_size())
+    trainer.close()
+    machine = {}
+    for name, overrides in MACHINES.items():
+        pieces = world.Get_size() if name == "sync_norm" else 6
+        settings = Configuration(
+            ["data.batch_size=66", "optimizer.lr=0.02", f"data.micro_batches={pieces}", *overrides]
+        ).plain()
+        trainer = Trainer(place, build, 5, "steps", settings)
+        begun = share(trainer.train(Member(30, 0, 0, {}, (), (), 2), settings, None))
+        trainer.train(Member(31, 0, 1, {}, (30,), (30,), 2), settings, begun)
+        assert same_everywhere(), name
+        machine[name] = trainer.measure("fitness")["loss"]
+        trainer.close()
+
     if world.Get_rank() == 0:
         print(
             json.dumps(
                 {
                     "first": measured,
                     "second": after,
+                    "recipes": {**recipes, **machine},
                     "statistics": float(arrays["weights/features.1.running_mean"].sum()),
                 }
             )
         )
-    trainer.close()
 
 
 if __name__ == "__main__":

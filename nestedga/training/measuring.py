@@ -1,0 +1,81 @@
+"""Measuring a model over whole splits of the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import update_bn
+
+from nestedga.training.data.base import Piece, Strengths
+from nestedga.training.data_parallel import DataParallel
+from nestedga.training.keys import RECALIBRATE, key
+from nestedga.training.workbench import Workbench
+
+CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks
+RECALIBRATION_SAMPLES = 1024  # ours: the mean of a channel is then known to some per cent of its deviation
+
+
+class Diverged(ArithmeticError):
+    """The loss is no number any more."""
+
+
+def measure(bench: Workbench, parallel: DataParallel, split: str, beat: Callable[[], None]) -> dict[str, float]:
+    """The task's metrics; every sample that counts counts once, whatever the number of ranks.
+
+    Args:
+        bench: whose model and data.
+        parallel: the group; every rank together.
+        split: of the data.
+        beat: called for every chunk.
+
+    Raises:
+        Diverged: a metric is no number.
+    """
+    size, names = bench.dataset.size(split), bench.task.metrics
+    num_chunks = -(-size // CHUNK)
+    mine = range(parallel.rank, num_chunks, parallel.size)
+    pieces = (Piece(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, size))) for chunk in mine)
+    rows, counts = [], []
+    bench.model.eval()
+    with bench.measured_weights(), torch.inference_mode(), bench.precision.autocast():
+        for batch in bench.loader.batches(split, pieces, {}):
+            measured = bench.task.measure(bench.forward, bench.laid_out(batch.inputs), batch.targets)
+            rows.append(torch.stack([measured[name].double() for name in names]))
+            counts.append(batch.num_samples)
+            beat()
+    table = torch.zeros(num_chunks, len(names) + 1, dtype=torch.float64)
+    if rows:
+        table[list(mine), :-1] = torch.stack(rows).cpu()
+        table[list(mine), -1] = torch.tensor(counts, dtype=torch.float64)
+    parallel.sum_(table, f"measure {split}")  # each chunk is one rank's, so this sum is exact
+    *sums, count = table.sum(0).tolist()
+    metrics = {name: total / count if count else math.nan for name, total in zip(names, sums, strict=True)}
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(f"the {split} {name} is {value}")
+    return metrics
+
+
+def recalibrate(bench: Workbench, seed: int, member_id: int, strengths: Strengths) -> None:
+    """Measures batch-norm statistics anew, for weights that never were together in one network.
+
+    As for averaged weights in Izmailov et al. 2018 (arXiv:1803.05407), section 3.2, over a part of the split. Every
+    rank does the same, so nothing needs to be agreed.
+    """
+    rng = np.random.default_rng(key(seed, RECALIBRATE, member_id))
+    samples = rng.permutation(bench.dataset.size("train"))[:RECALIBRATION_SAMPLES]
+    chunks = np.array_split(samples, -(-len(samples) // CHUNK))
+    pieces = [Piece(chunk, key(seed, RECALIBRATE, member_id, number)) for number, chunk in enumerate(chunks)]
+
+    def measure_anew() -> None:
+        torch.manual_seed(key(seed, RECALIBRATE, member_id))
+        batches = bench.loader.batches("train", pieces, strengths)
+        update_bn((bench.laid_out(batch.inputs) for batch in batches), bench.model, bench.device)
+
+    measure_anew()
+    if bench.average is not None:
+        with bench.measured_weights():
+            measure_anew()

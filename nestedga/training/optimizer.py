@@ -1,0 +1,68 @@
+"""A member's optimizer, made with its genes, and these read back: an inherited state must never replace them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+EXEMPT = "exempt"  # our mark in a parameter group whose parameters are not decayed
+
+
+def make_optimizer(
+    build: Callable[..., Any], section: Mapping[str, Any], model: torch.nn.Module, decay_norms: bool
+) -> torch.optim.Optimizer:
+    """The optimizer that a section names.
+
+    Args:
+        build: makes an object of a ``_target_`` section.
+        section: the member's.
+        model: whose parameters.
+        decay_norms: False: no weight decay on vectors and scalars, which are the parameters of norms, and biases (He et
+            al. 2019, arXiv:1812.01187, section 3.1).
+    """
+    parameters = list(model.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in parameters if parameter.dim() > 1], EXEMPT: False},
+        {"params": [parameter for parameter in parameters if parameter.dim() <= 1], EXEMPT: True, "weight_decay": 0.0},
+    ]
+    optimizer: torch.optim.Optimizer = build(
+        section, parameters if decay_norms else [group for group in groups if group["params"]]
+    )
+    return optimizer
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Writes the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def set_steps(optimizer: torch.optim.Optimizer, steps: int) -> None:
+    """Some optimizers (those of pytorch_optimizer) count steps in their groups, which no state holds."""
+    for group in optimizer.param_groups:
+        group["step"] = steps
+
+
+def check_live(optimizer: torch.optim.Optimizer, section: Mapping[str, Any], rate: float | None) -> None:
+    """Reads the hyperparameters back from the live optimizer.
+
+    Args:
+        optimizer: live.
+        section: the member's.
+        rate: what schedule and scaling have made of ``lr``; None: the section has none.
+
+    Raises:
+        RuntimeError: one is not what it should be.
+    """
+    wanted = {**section, **({} if rate is None else {"lr": rate})}
+    for group in optimizer.param_groups:
+        for name, value in wanted.items():
+            expected = 0.0 if name == "weight_decay" and group.get(EXEMPT) else _like(value)
+            if name in group and _like(group[name]) != expected:
+                raise RuntimeError(f"optimizer.{name} should be {expected} and is {group[name]} in the live optimizer")
+
+
+def _like(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # betas and the like

@@ -1,0 +1,33 @@
+"""The section ``recipe``: how large batches are trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nestedga.errors import SettingError
+
+SCALINGS: dict[str, Callable[[float], float]] = {
+    "none": lambda ratio: 1.0,
+    "linear": lambda ratio: ratio,  # Goyal et al. 2017 (arXiv:1706.02677), section 2.1
+    "sqrt": math.sqrt,  # Krizhevsky 2014 (arXiv:1404.5997), section 3; for Adam and LAMB: You et al. 2020, section 4.3
+}
+
+
+def scaling(recipe: Mapping[str, Any], batch_size: int) -> float:
+    """The factor on ``optimizer.lr`` for a member's global batch."""
+    return SCALINGS[recipe["lr_scaling"]](batch_size / recipe["base_batch_size"])
+
+
+def check_recipe(recipe: Mapping[str, Any]) -> None:
+    """Raises SettingError for what cannot be."""
+    kind, base, clip_norm, ema = (recipe[name] for name in ("lr_scaling", "base_batch_size", "clip_norm", "ema"))
+    if kind not in SCALINGS:
+        raise SettingError(f"recipe.lr_scaling={kind!r} is unknown; known: {', '.join(SCALINGS)}")
+    if base < 1:
+        raise SettingError(f"recipe.base_batch_size={base} must be 1 or more")
+    if clip_norm is not None and not clip_norm > 0:
+        raise SettingError(f"recipe.clip_norm={clip_norm:g} must be above 0; null clips nothing")
+    if ema is not None and not 0 < ema < 1:
+        raise SettingError(f"recipe.ema={ema:g} must be above 0 and below 1; null averages nothing")

@@ -1,0 +1,1 @@
+"""What members learn. One task a file; a user's own is one ``_target_`` away."""

@@ -1,0 +1,210 @@
+"""What stands built on a rank: data, task, model, optimizer and all that belongs to them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from nestedga.errors import SettingError
+from nestedga.place import Settings
+from nestedga.state import State
+from nestedga.training.average import Average
+from nestedga.training.checks import check_batch, check_compiler, check_sync_norm
+from nestedga.training.data.base import Dataset, Loader
+from nestedga.training.data.loaders import make_loader
+from nestedga.training.data_parallel import DataParallel
+from nestedga.training.flat import StepBuffer
+from nestedga.training.norm import synchronise
+from nestedga.training.optimizer import check_live, make_optimizer, set_rate, set_steps
+from nestedga.training.precision import Precision
+from nestedga.training.recipe import check_recipe, scaling
+from nestedga.training.schedules import Constant, Schedule
+from nestedga.training.state import pack, unpack
+from nestedga.training.task import Task
+
+LIVE_DATA = ("batch_size", "micro_batches", "augment")  # settings of the data section that are not the data set's ...
+LOADER = "loader"  # ... nor is this one, with which it is served
+
+
+class Workbench:
+    """Brought to one member's settings after the other; rebuilds only what cannot be changed live.
+
+    Args:
+        build: makes an object of a ``_target_`` section (and positional arguments).
+        training: the section of that name.
+        parallel: the group.
+        device: of this rank.
+
+    Attributes:
+        task, schedule: of the member.
+        dataset, loader: with which it is trained.
+        model: the network itself, whose names stand in states.
+        forward: the same to be called; compiled, where that is asked for.
+        optimizer, step_buffer, precision: as their classes say.
+        average: of the weights; None: not asked for.
+    """
+
+    task: Task
+    schedule: Schedule
+    dataset: Dataset
+    loader: Loader
+    model: torch.nn.Module
+    forward: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    step_buffer: StepBuffer
+    precision: Precision
+
+    def __init__(
+        self, build: Callable[..., Any], training: Mapping[str, Any], parallel: DataParallel, device: torch.device
+    ) -> None:
+        self._build, self._training, self._parallel, self.device = build, training, parallel, device
+        self._data: Any = None  # settings of what stands
+        self._loader: Any = None
+        self._model: Any = None
+        self._settings: Settings = {}
+        self.average: Average | None = None
+
+    def configure(self, settings: Settings, init_key: int, fresh: bool) -> None:
+        """Brings all to a member's settings.
+
+        Args:
+            settings: the member's.
+            init_key: seed of whatever weights are built.
+            fresh: build the model anew even where its settings are the same.
+        """
+        check_recipe(settings["recipe"])
+        self._settings = settings
+        self.task, self.schedule = self._build(settings["task"]), self._build(settings["schedule"])
+        self._configure_data(settings)
+        recipe = settings["recipe"]
+        if recipe["sync_norm"]:
+            check_sync_norm(settings, self._parallel.size)
+        model = (settings["model"], recipe["sync_norm"], self._maker("model", settings))
+        if fresh or model != self._model:
+            self._model = None  # should it fail half-way
+            torch.manual_seed(init_key)
+            self._make_model(settings)
+            self._model = model
+        # Made anew for every member, so that nothing of the one before is left in it.
+        self.optimizer = make_optimizer(self._build, settings["optimizer"], self.model, recipe["decay_norms"])
+        plain = self.schedule == Constant() and recipe["lr_scaling"] == "none"
+        if "lr" not in settings["optimizer"] and not plain:
+            raise SettingError("optimizer.lr is missing, so schedule and recipe.lr_scaling have nothing to work on")
+        if recipe["ema"] is None:
+            self.average = None
+        elif self.average is None:
+            self.average = Average(self.model)
+
+    def rate(self, epochs: float) -> float | None:
+        """The learning rate so far along the lineage; None: the section ``optimizer`` names none."""
+        lr = self._settings["optimizer"].get("lr")
+        if lr is None:
+            return None
+        factor = scaling(self._settings["recipe"], self._settings["data"]["batch_size"])
+        return float(lr) * factor * self.schedule(epochs)
+
+    def set_rate(self, epochs: float) -> None:
+        """Writes it into the live optimizer."""
+        if (rate := self.rate(epochs)) is not None:
+            set_rate(self.optimizer, rate)
+
+    def check_live(self, epochs: float) -> None:
+        """Reads all hyperparameters back from the live optimizer, whose last step began so far along the lineage."""
+        check_live(self.optimizer, self._settings["optimizer"], self.rate(epochs))
+
+    def laid_out(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Inputs as the model wants them in memory."""
+        channels_last = self._training["channels_last"] and inputs.dim() == 4
+        return inputs.contiguous(memory_format=torch.channels_last) if channels_last else inputs
+
+    @contextmanager
+    def measured_weights(self) -> Iterator[None]:
+        """For a while, the model has the weights by which a member is judged."""
+        if self.average is None:
+            yield
+        else:
+            with self.average.in_place():
+                yield
+
+    def pack(self, counters: Mapping[str, int]) -> State:
+        """The member's state."""
+        return pack(self.model, self.optimizer, counters, self._others())
+
+    def unpack(self, state: State) -> dict[str, int]:
+        """Loads a state, after ``configure``. Gives the counters."""
+        self.precision.restart()
+        others = self._others()
+        counters = unpack(state, self.model, self.optimizer, others)
+        self.precision.load(others)
+        if self.average is not None:
+            self.average.restart(known={(entry.name, entry.shape) for entry in state.entries})
+        set_steps(self.optimizer, counters["steps"])
+        return counters
+
+    def forget(self, device: torch.device) -> None:
+        """Builds model and optimizer anew when next configured, and serves data to another device if it is one."""
+        self._model = None
+        if device != self.device:
+            self.close()
+            self.device = device
+
+    def close(self) -> None:
+        if self._loader is not None:
+            self.loader.close()
+            self._loader = None
+
+    def _others(self) -> dict[str, torch.Tensor]:
+        """What belongs to a state beside model and optimizer."""
+        return {**(self.average.tensors if self.average is not None else {}), **self.precision.tensors()}
+
+    def _configure_data(self, settings: Settings) -> None:
+        section = settings["data"]
+        own = {name: value for name, value in section.items() if name not in (*LIVE_DATA, LOADER)}
+        data = (own, self._maker("data", settings))
+        if data != self._data:
+            self.close()
+            self.dataset = self._make("data", own)
+            self._data = data
+        check_batch(section, self.dataset.size("train"))
+        if (loader := section.get(LOADER, "torch")) != self._loader:
+            self.close()
+            self.loader = make_loader(loader, self.dataset, self.device)
+            self._loader = loader
+
+    def _make_model(self, settings: Settings) -> None:
+        model = self._make("model", settings["model"])
+        if settings["recipe"]["sync_norm"]:
+            model = synchronise(model, self._parallel)
+        model = model.to(self.device)
+        if self._training["channels_last"]:
+            model = model.to(memory_format=torch.channels_last)
+        self.model = self.forward = model
+        self.step_buffer = StepBuffer(model)
+        self.average = None
+        if self._training["compile"]:
+            check_compiler(self.device)
+            os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes forked off after MPI has started
+            self.forward = torch.compile(model)  # type: ignore[assignment]
+        self.precision = Precision(self._training["precision"], self.device)
+
+    def _maker(self, name: str, settings: Settings) -> Any:
+        """The task's settings, where the task makes what a section describes."""
+        return None if "_target_" in settings[name] else settings["task"]
+
+    def _make(self, name: str, section: Mapping[str, Any]) -> Any:
+        """The object that a section names, or that the task makes of it."""
+        if "_target_" in section:
+            return self._build(section)
+        kind, make = type(self.task).__name__, getattr(self.task, name, None)
+        if make is None:
+            raise SettingError(f"{name}._target_ is missing, and task {kind} makes no {name}; name a class there")
+        try:
+            inspect.signature(make).bind(**section)
+        except TypeError as error:
+            raise SettingError(f"{name}: {kind}.{name} does not fit its settings: {error}") from error
+        return make(**section)

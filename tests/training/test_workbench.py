@@ -1,0 +1,209 @@
+"""What stands built: settings that cannot work are named, sections without a class go to the task, states come back."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from nestedga.config import Configuration, build
+from nestedga.errors import SettingError
+from nestedga.training.checks import check_training, probe
+from nestedga.training.data.synthetic import Synthetic
+from nestedga.training.measuring import measure
+from nestedga.training.workbench import Workbench
+
+ALONE = SimpleNamespace(rank=0, size=1, sum_=lambda tensor, name: None)
+SMALL = ("data=synthetic", "data.num_samples=200", "data.fitness_size=50", "model.in_channels=3", "model.width=4")
+
+
+def built(*overrides):
+    settings = Configuration(overrides).plain()
+    check_training(settings["training"])
+    bench = Workbench(build, settings["training"], ALONE, torch.device("cpu"))
+    bench.configure(settings, 1, fresh=True)
+    probe(bench, settings["data"].get("augment") or {})
+    return bench
+
+
+def workbench(*overrides):
+    return built(*SMALL, *overrides)
+
+
+def train(bench, steps=3):
+    """Some steps, as the loop does them."""
+    bench.model.train()
+    for number in range(steps):
+        torch.manual_seed(number)
+        bench.step_buffer.begin_step()
+        with bench.precision.autocast():
+            inputs, targets = torch.randn(16, 3, 32, 32), torch.randint(10, (16,))
+            loss = bench.task.loss(bench.forward, bench.laid_out(inputs), targets)
+        bench.precision.backward(loss / 16)
+        bench.step_buffer.end_piece(loss, 16)
+        bench.step_buffer.average(16)
+        bench.precision.step(bench.optimizer, bench.step_buffer.gradients, None)
+        if bench.average is not None:
+            bench.average.update(0.9, number + 1)
+
+
+def spoilt(inputs=None, targets=None, empty=None):
+    """A data set with something wrong; section ``data`` says what."""
+
+    class Spoilt(Synthetic):
+        def __init__(self):
+            super().__init__(num_samples=200, fitness_size=50)
+
+        def size(self, split):
+            return 0 if split == empty else super().size(split)
+
+        def batch(self, split, indices):
+            x, y = super().batch(split, indices)
+            if inputs is not None:
+                x = x.clone()
+                x[3] = inputs
+            return x, torch.full_like(y, targets) if targets is not None else y
+
+    return Spoilt()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["+data.inputs=nan"], "1 of the first 64 training inputs hold NaN"),
+        (["+data.targets=10"], "data has targets from 10 to 10, and model gives 10 classes"),
+        (["+data.empty=fitness"], "no fitness samples"),
+        (["+data.empty=train"], "the 0 training samples|no train samples"),
+        (["model.in_channels=1"], r"do not take the data's inputs of shape \(64, 3, 32, 32\)"),
+        (["data.batch_size=1000"], "data.batch_size=1000 must be from 1 to the "),
+        (["data.micro_batches=65"], "data.micro_batches=65 must be from 1 to data.batch_size=64"),
+        (["~data.micro_batches"], "data.micro_batches is missing"),
+        (["~model._target_"], "model._target_ is missing, and task Classification makes no model"),
+        (["recipe.lr_scaling=cubic"], "recipe.lr_scaling='cubic' is unknown; known: none, linear, sqrt"),
+        (["recipe.ema=1.5"], "recipe.ema=1.5 must be"),
+        (["recipe.clip_norm=0"], "recipe.clip_norm=0 must be"),
+        (["recipe.sync_norm=true", "data.micro_batches=2"], "data.micro_batches=2, and a group has 1"),
+        (["recipe.sync_norm=true", "groups.resplit=spare"], "use groups.resplit=never"),
+        (["training.precision=int8"], "training.precision='int8' is unknown; use fp32, bf16, fp16"),
+        (["~optimizer.lr", "schedule=cosine"], "optimizer.lr is missing"),
+    ],
+)
+def test_what_cannot_work_is_named(overrides, message):
+    broken = any(text.startswith("+data.") for text in overrides)
+    target = ["data._target_=tests.training.test_workbench.spoilt"] if broken else []
+    drop = [f"~data.{name}" for name in ("num_samples", "fitness_size", "channels", "height", "width", "num_classes")]
+    small = (*SMALL[:1], *SMALL[3:]) if broken else SMALL
+    with pytest.raises(SettingError, match=message) as caught:
+        built(*small, *target, *(drop if broken else []), *overrides)
+    assert "\n" not in str(caught.value)
+
+
+class Doubling:
+    """A task that makes its data and network itself."""
+
+    metrics = ("distance",)
+
+    def data(self, num_samples=100):
+        inputs = torch.arange(float(num_samples))[:, None]
+        return SimpleNamespace(
+            size=lambda split: num_samples, batch=lambda split, at: (inputs[at], 2 * inputs[torch.from_numpy(at)])
+        )
+
+    def model(self, bias=True):
+        return torch.nn.Linear(1, 1, bias=bias)
+
+    def loss(self, model, inputs, targets):
+        return (model(inputs) - targets).square().sum()
+
+    def measure(self, model, inputs, targets):
+        return {"distance": (model(inputs) - targets).abs().sum()}
+
+
+TASK = ("task=none", "+task._target_=tests.training.test_workbench.Doubling", "data=none", "model=none")
+DATA = ("+data.batch_size=10", "+data.micro_batches=1", "+data.num_samples=130", "+model.bias=false")
+
+
+def test_sections_without_a_class_are_the_tasks():
+    bench = built(*TASK, *DATA)
+    with torch.no_grad():
+        bench.model.weight.fill_(3.0)
+    assert measure(bench, ALONE, "test", lambda: None) == {"distance": np.arange(130).mean()}
+    wrong = Configuration([*TASK, *DATA, "+model.width=3"]).plain()
+    with pytest.raises(SettingError, match="model: Doubling.model does not fit its settings"):
+        bench.configure(wrong, 1, fresh=True)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_state_brings_back_average_and_scaler(precision):
+    overrides = (f"training.precision={precision}", "recipe.ema=0.9")
+    bench, other = workbench(*overrides), workbench(*overrides)
+    train(bench)
+    state = bench.pack({"steps": 3, "samples": 48})
+    assert ("scaler/scale" in state.arrays()) == (precision == "fp16")
+    assert other.unpack(state) == {"steps": 3, "samples": 48}
+    assert other.pack({"steps": 3, "samples": 48}).checksum == state.checksum
+    train(bench)
+    train(other)
+    assert other.pack({"steps": 6, "samples": 96}).checksum == bench.pack({"steps": 6, "samples": 96}).checksum
+
+
+def test_who_inherits_no_average_begins_with_the_weights():
+    without, bench = workbench(), workbench("recipe.ema=0.9")
+    train(without)
+    train(bench, steps=1)
+    bench.unpack(without.pack({"steps": 3, "samples": 48}))
+    for name, tensor in without.model.state_dict().items():
+        if tensor.is_floating_point():
+            assert torch.equal(bench.average.tensors[f"ema/{name}"], tensor)
+
+
+def test_the_average_follows_the_weights_and_is_what_is_measured():
+    bench = workbench("recipe.ema=0.9")
+    begin = bench.model.classify.bias.detach().clone()
+    train(bench, steps=1)
+    weights, decay = bench.model.classify.bias.detach().clone(), 2 / 11  # (1 + 1) / (10 + 1), below 0.9
+    averaged = decay * begin + (1 - decay) * weights
+    torch.testing.assert_close(bench.average.tensors["ema/classify.bias"], averaged)
+    with bench.measured_weights():
+        torch.testing.assert_close(bench.model.classify.bias.detach(), averaged)
+    assert torch.equal(bench.model.classify.bias.detach(), weights)
+
+
+def test_a_changed_gene_stands_in_the_live_optimizer_and_builds_no_model():
+    recipe = ("recipe.decay_norms=false", "schedule=step", "schedule.milestones=[2]")
+    bench = workbench(*recipe)
+    model = bench.model
+    genes = ("recipe.lr_scaling=linear", "optimizer.lr=0.4", "optimizer.weight_decay=0.03", "optimizer.momentum=0.5")
+    settings = Configuration([*SMALL, *recipe, *genes]).plain()
+    bench.configure(settings, 2, fresh=False)
+    assert bench.model is model
+    bench.set_rate(2.5)
+    bench.check_live(2.5)
+    for group, decay in zip(bench.optimizer.param_groups, (0.03, 0.0), strict=True):
+        assert (group["lr"], group["momentum"], group["weight_decay"]) == (
+            pytest.approx(0.4 * 64 / 256 * 0.1),
+            0.5,
+            decay,
+        )
+    with pytest.raises(RuntimeError, match="optimizer.lr should be"):
+        bench.check_live(1.0)
+
+
+def test_clipping_shortens_the_gradient_and_keeps_its_direction():
+    bench = workbench()
+    bench.step_buffer.gradients.copy_(torch.randn_like(bench.step_buffer.gradients))
+    before = bench.step_buffer.gradients.clone()
+    bench.precision.step(bench.optimizer, bench.step_buffer.gradients, clip_norm=0.5)
+    torch.testing.assert_close(bench.step_buffer.gradients, before * (0.5 / before.norm()))
+    bench.precision.step(bench.optimizer, bench.step_buffer.gradients, clip_norm=2.0)
+    torch.testing.assert_close(bench.step_buffer.gradients, before * (0.5 / before.norm()))
+
+
+def test_a_step_whose_fp16_gradients_overflow_is_left_out():
+    bench = workbench("training.precision=fp16")
+    train(bench, steps=1)
+    before, scale = bench.model.classify.bias.detach().clone(), bench.precision.tensors()["scaler/scale"]
+    bench.step_buffer.gradients.fill_(float("inf"))
+    bench.precision.step(bench.optimizer, bench.step_buffer.gradients, clip_norm=1.0)
+    assert torch.equal(bench.model.classify.bias.detach(), before)
+    assert bench.precision.tensors()["scaler/scale"] == scale / 2
