@@ -134,5 +134,14 @@ def test_a_file_that_is_no_schedule_is_refused_in_one_line(tmp_path, text, says)
 def test_a_file_has_no_members(tmp_path):
     path = tmp_path / "schedule.yaml"
     path.write_text("- {genotype: {optimizer.lr: 0.1}}")
-    with pytest.raises(SettingError, match=r"search\.member=3: .* is a file"):
+    with pytest.raises(SettingError, match=r"search\.member=3: .* is no run"):
         plan(path, "search.member=3")
+
+
+def test_a_list_is_what_a_file_with_it_would_be(tmp_path):
+    text = "[{genotype: {optimizer.lr: 0.1}, budget: 3}, {genotype: {optimizer.lr: 0.01}}]"
+    path = tmp_path / "schedule.yaml"
+    path.write_text(text)
+    assert plan(text).search.schedule == plan(path).search.schedule
+    with pytest.raises(SettingError, match="search.schedule, interval 0: budget=0 trains nothing"):
+        plan("[{genotype: {optimizer.lr: 0.1}, budget: 0}]")
