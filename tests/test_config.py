@@ -22,7 +22,7 @@ def test_every_experiment_composes_and_begins_with_its_command(experiment):
     assert configuration.experiment == experiment
     plan = make_plan(configuration, world_size=64)
     assert sum(plan.layout.sizes) == 64 and len(plan.space) > 0
-    assert plan.search.ask(1)[0].budget == plan.budget
+    assert plan.search.ask(1)[0].budget >= plan.budget  # a written schedule may have longer intervals
 
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
