@@ -1,6 +1,7 @@
 """The import rules of docs/architecture.md, checked by walking the imports."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -108,10 +109,19 @@ def test_imports_keep_the_rules(path):
             assert top not in {"time", "datetime", "random", "os", "io", "pathlib"}, f"{path.name} imports {name}"
 
 
-def test_mpi_is_not_started_by_importing_us():
-    import subprocess
-
-    code = "import nestedga.__main__, nestedga.comm.states, nestedga.comm.groups, nestedga.watch, sys; "
-    code += "print('mpi4py.MPI' in sys.modules)"
+def loaded_by(*modules):
+    """What stands in memory after an import of ours."""
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert answer.stdout.strip() == "False"
+    return set(answer.stdout.split())
+
+
+def test_mpi_is_not_started_by_importing_us():
+    ours = ("nestedga.__main__", "nestedga.comm.states", "nestedga.comm.groups", "nestedga.watch")
+    assert "mpi4py.MPI" not in loaded_by(*ours)
+
+
+def test_a_rank_does_not_load_what_it_may_never_need():
+    # Torch's compiler takes two seconds, DALI one; and a job has as many ranks as it has.
+    slow = {"torch._dynamo", "torch._inductor", "nvidia.dali", "PIL", "pytorch_optimizer"}
+    assert not slow & loaded_by("nestedga.evaluators.training")

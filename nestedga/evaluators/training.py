@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from nestedga.member import Member
 from nestedga.place import Place, Settings
 from nestedga.state import State
 from nestedga.training.loop import Trainer
+from nestedga.training.measuring import Diverged
 from nestedga.training.task import Task
 
 
@@ -42,6 +44,9 @@ class TrainingEvaluator:
         state = self._trainer.train(member, settings, parent)
         with self._place.ledger.during("evaluate"):
             metrics = self._trainer.measure("fitness")
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise Diverged(f"the fitness {name} is {value}")
         return Result({**metrics, "parameters": float(self._trainer.num_parameters)}, state)
 
     def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
 import torch
@@ -42,15 +42,17 @@ class Average:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """For a while, the model has the average, and the average what the model had."""
-        self._exchange()
+        pairs = list(zip(self._averaged, self._live, strict=True))
+        _exchange(pairs)
         try:
             yield
         finally:
-            self._exchange()
+            _exchange(pairs[::-1])  # backwards, for a tensor may have two names
 
-    def _exchange(self) -> None:
-        with torch.no_grad():
-            for averaged, live in zip(self._averaged, self._live, strict=True):
-                kept = live.clone()
-                live.copy_(averaged)
-                averaged.copy_(kept)
+
+def _exchange(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    with torch.no_grad():
+        for averaged, live in pairs:
+            kept = live.clone()
+            live.copy_(averaged)
+            averaged.copy_(kept)

@@ -12,10 +12,10 @@ import torch
 
 from nestedga.errors import SettingError
 from nestedga.place import Settings
-from nestedga.training.data.base import Piece
+from nestedga.training.data.base import SPLITS, Piece
 
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16", "fp16"), "compression": ("none", "fp16")}
-PROBED = 64  # samples at most
+PROBED = 64  # samples of a split at most
 
 
 def check_training(training: Mapping[str, Any]) -> None:
@@ -42,6 +42,8 @@ def check_batch(data: Mapping[str, Any], num_samples: int) -> None:
     for name in ("batch_size", "micro_batches"):
         if name not in data:
             raise SettingError(f"data.{name} is missing; give it with +data.{name}=1 or more")
+        if type(data[name]) is not int:
+            raise SettingError(f"data.{name}={data[name]!r} must be a whole number, 1 or more")
     batch_size, micro_batches = data["batch_size"], data["micro_batches"]
     if not 1 <= batch_size <= num_samples:
         raise SettingError(f"data.batch_size={batch_size} must be from 1 to the {num_samples} training samples")
@@ -68,7 +70,10 @@ def check_sync_norm(settings: Settings, group_size: int) -> None:
 
 
 def probe(bench: Any, augment: Mapping[str, Any]) -> None:
-    """One batch through the data, the model, the loss and the metrics; nothing is trained.
+    """One batch of each split through data, model and metrics, and of training through the loss; nothing is trained.
+
+    Samples are taken from all over a split, for many lie sorted by class; and the highest class that the data set
+    names stands among the targets, whether or not it was met.
 
     Args:
         bench: what stands built.
@@ -77,26 +82,32 @@ def probe(bench: Any, augment: Mapping[str, Any]) -> None:
     Raises:
         SettingError: inputs that are no numbers, targets out of range, shapes that do not fit.
     """
-    piece = Piece(np.arange(min(PROBED, bench.dataset.size("train"))), key=0)
-    (batch,) = bench.loader.batches("train", [piece], augment)
-    broken = int((~torch.isfinite(batch.inputs)).flatten(1).any(1).sum())
-    if broken:
-        raise SettingError(f"data: {broken} of the first {len(batch.inputs)} training inputs hold NaN or infinity")
-    inputs = bench.laid_out(batch.inputs)
     bench.model.eval()
-    try:
-        with torch.no_grad(), bench.precision.autocast():
-            measured = bench.task.measure(bench.model, inputs, batch.targets)
-            loss = bench.task.loss(bench.model, inputs, batch.targets)
-    except (RuntimeError, ValueError, IndexError) as error:
-        if isinstance(error, SettingError):
+    for split in SPLITS:
+        size = bench.dataset.size(split)
+        indices = np.unique(np.linspace(0, size - 1, min(PROBED, size)).astype(np.int64))
+        training = split == "train"
+        (batch,) = bench.loader.batches(split, [Piece(indices, key=0 if training else None)], augment)
+        broken = int((~torch.isfinite(batch.inputs)).reshape(len(batch.inputs), -1).any(1).sum())
+        if broken:
+            raise SettingError(f"data: {broken} of {len(batch.inputs)} {split} inputs hold NaN or infinity")
+        inputs, targets = bench.laid_out(batch.inputs), batch.targets
+        if (num_classes := getattr(bench.dataset, "num_classes", None)) and not targets.is_floating_point():
+            targets = targets.clone()
+            targets.view(-1)[0] = num_classes - 1
+        try:
+            with torch.no_grad(), bench.precision.autocast():
+                measured = bench.task.measure(bench.model, inputs, targets)
+                loss = bench.task.loss(bench.model, inputs, targets) if training else torch.zeros(())
+        except SettingError:
             raise
-        raise SettingError(
-            f"model and task do not take the data's inputs of shape {tuple(inputs.shape)} and targets of shape "
-            f"{tuple(batch.targets.shape)}: {str(error).splitlines()[0]}"
-        ) from error
-    missing = [name for name in bench.task.metrics if name not in measured]
-    if missing:
-        raise SettingError(f"task.metrics names {missing[0]}, and measure gives {', '.join(measured) or 'nothing'}")
-    if loss.dim():
-        raise SettingError(f"task: loss gives shape {tuple(loss.shape)}, not one number, summed over the samples")
+        except Exception as error:
+            raise SettingError(
+                f"model and task do not take the data's inputs of shape {tuple(inputs.shape)} and targets of shape "
+                f"{tuple(targets.shape)}: {(str(error) or type(error).__name__).splitlines()[0]}"
+            ) from error
+        missing = [name for name in bench.task.metrics if name not in measured]
+        if missing:
+            raise SettingError(f"task.metrics names {missing[0]}, and measure gives {', '.join(measured) or 'nothing'}")
+        if loss.dim():
+            raise SettingError(f"task: loss gives shape {tuple(loss.shape)}, not one number, summed over the samples")

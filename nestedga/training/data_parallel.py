@@ -32,16 +32,18 @@ class DataParallel:
     def size(self) -> int:
         return int(hvd.size())
 
-    def agree_on(self, device: torch.device) -> None:
-        """Says where this rank computes; every rank of the group together.
+    def agree_on(self, device: torch.device | None) -> bool:
+        """Says where this rank computes; every rank of the group together. False where one has no device.
 
         Tensors on GPUs are summed there where Horovod has NCCL and each rank has a GPU of its own, which NCCL asks for;
         else through the host's memory, so that several ranks of a group may share a GPU.
         """
-        if self.size > 1:
-            places = hvd.allgather_object((platform.node(), str(device)), name="devices")
-            apart = len(set(places)) == self.size and all(where != "cpu" for _, where in places)
-            self._through_host = not (apart and hvd.nccl_built())
+        if self.size == 1:
+            return device is not None
+        places = hvd.allgather_object((platform.node(), str(device)), name="devices")
+        apart = len(set(places)) == self.size and all(where != "cpu" for _, where in places)
+        self._through_host = not (apart and hvd.nccl_built())
+        return all(where != "None" for _, where in places)
 
     def sum_(self, tensor: torch.Tensor, name: str, *, compress: bool = False) -> None:
         """In place: the sum over the ranks, the same bits on each. One tensor, one reduction.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 
 from nestedga.errors import SettingError
@@ -16,8 +16,8 @@ class StepBuffer:
     ready, the order of summation, and so the last bits, may differ from run to run.) A gradient has its parameter's
     strides, also where these are channels last: the buffer is contiguous all the same, which Horovod asks for.
 
-    Each micro-batch of a step begins with the same running statistics; the step ends with their average, weighted by
-    samples. So statistics are equal on all ranks after every step, and do not depend on how many ranks there are.
+    Each micro-batch of a step begins with the same running statistics of its norms; the step ends with their average,
+    weighted by samples. So they are equal on all ranks after every step, and do not depend on how many ranks there are.
 
     Attributes:
         sums: the buffer, shape (n,).
@@ -34,7 +34,7 @@ class StepBuffer:
             raise SettingError(
                 f"model has parameters of types {sorted(map(str, dtypes))}; one trainable type is needed"
             )
-        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+        norms = [m for m in model.modules() if isinstance(m, _NormBase) and m.running_mean is not None]
         num_gradients = sum(parameter.numel() for parameter in parameters)
         num_statistics = sum(2 * norm.num_features for norm in norms)
         device = parameters[0].device
@@ -43,13 +43,17 @@ class StepBuffer:
         self._summed_statistics = self.others[:num_statistics]
         self._statistics = torch.empty(num_statistics, dtype=self.sums.dtype, device=device)
         self._start = torch.empty_like(self._statistics)
+        self._num_tracked = torch.empty(len(norms), dtype=torch.int64, device=device)  # steps that each norm has seen
+        self._num_tracked_at_start = torch.empty_like(self._num_tracked)
         end = 0
         for parameter in parameters:
             strides = torch.empty_like(parameter).stride()  # dense, whatever the parameter is a part of
             parameter.grad = self.sums.as_strided(parameter.shape, strides, end)
             end += parameter.numel()
         end = 0
-        for norm in norms:
+        for number, norm in enumerate(norms):
+            assert norm.num_batches_tracked is not None  # as there is a running mean
+            norm.num_batches_tracked = self._num_tracked[number].copy_(norm.num_batches_tracked)
             for name in ("running_mean", "running_var"):
                 view = self._statistics[end : end + norm.num_features]
                 setattr(norm, name, view.copy_(getattr(norm, name)))
@@ -63,9 +67,11 @@ class StepBuffer:
     def begin_step(self) -> None:
         self.sums.zero_()
         self._start.copy_(self._statistics)
+        self._num_tracked_at_start.copy_(self._num_tracked)
 
     def begin_piece(self) -> None:
         self._statistics.copy_(self._start)
+        self._num_tracked.copy_(self._num_tracked_at_start)
 
     def end_piece(self, loss: torch.Tensor, num_samples: int) -> None:
         """Adds what a piece has; its gradients are in place already.
@@ -81,6 +87,9 @@ class StepBuffer:
     def average(self, batch_size: int) -> None:
         """After the reduction: means over the samples that count, which may be fewer than the batch size."""
         num_samples = self.sums[-1]  # shape (), on the device: nobody waits for it
-        self.gradients.mul_(batch_size / num_samples)
-        self.others[:-1].div_(num_samples)
-        self._statistics.copy_(self._summed_statistics)
+        at_least_one = num_samples.clamp(min=1.0)
+        self.gradients.mul_(batch_size / at_least_one)
+        self.others[:-1].div_(at_least_one)
+        # Where no sample counts, everything stays as it was.
+        self._statistics.copy_(torch.where(num_samples > 0, self._summed_statistics, self._start))
+        torch.add(self._num_tracked_at_start, 1, out=self._num_tracked)

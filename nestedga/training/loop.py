@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from nestedga.errors import SettingError
 from nestedga.member import Member
 from nestedga.place import Place, Settings
 from nestedga.state import State
@@ -101,7 +102,7 @@ class Trainer:
         buffer.begin_step()
         for number in interval.numbers(self._parallel.rank, self._parallel.size):
             batch = next(batches)
-            torch.manual_seed(interval.key(step, number))  # dropout, mixup: the same for any number of ranks
+            bench.seed(interval.key(step, number))  # dropout, mixup: the same for any number of ranks
             buffer.begin_piece()
             with precision.autocast():
                 loss = bench.task.loss(bench.forward, bench.laid_out(batch.inputs), batch.targets)
@@ -143,6 +144,8 @@ class Trainer:
 
     def restart(self) -> None:
         """Goes on after a failure, with nothing built of what the failed member may have spoilt."""
+        if self._bench.device.type == "cuda":
+            torch.cuda.synchronize()  # an error on the device is there for good: better this rank ends than all members
         self._parallel.restart()
         self._bench.forget(self._bench.device)
 
@@ -151,6 +154,12 @@ class Trainer:
         self._parallel.close()
 
     def _agreed_device(self) -> torch.device:
-        device = pick_device(self._training["device"], self._place.node_rank)
-        self._parallel.agree_on(device)
+        """Of this rank, known to the group; where one has none, all say so, and nobody waits for it."""
+        device, refusal = None, None
+        try:
+            device = pick_device(self._training["device"], self._place.node_rank)
+        except SettingError as error:
+            refusal = error
+        if not self._parallel.agree_on(device) or device is None:
+            raise refusal or SettingError("training.device: another rank of the group has no such device")
         return device

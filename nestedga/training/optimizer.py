@@ -11,13 +11,12 @@ EXEMPT = "exempt"  # our mark in a parameter group whose parameters are not deca
 
 
 def make_optimizer(
-    build: Callable[..., Any], section: Mapping[str, Any], model: torch.nn.Module, decay_norms: bool
+    build: Callable[..., torch.optim.Optimizer], model: torch.nn.Module, decay_norms: bool
 ) -> torch.optim.Optimizer:
-    """The optimizer that a section names.
+    """The member's optimizer.
 
     Args:
-        build: makes an object of a ``_target_`` section.
-        section: the member's.
+        build: makes it for parameters, or groups of them.
         model: whose parameters.
         decay_norms: False: no weight decay on vectors and scalars, which are the parameters of norms, and biases (He et
             al. 2019, arXiv:1812.01187, section 3.1).
@@ -27,10 +26,35 @@ def make_optimizer(
         {"params": [parameter for parameter in parameters if parameter.dim() > 1], EXEMPT: False},
         {"params": [parameter for parameter in parameters if parameter.dim() <= 1], EXEMPT: True, "weight_decay": 0.0},
     ]
-    optimizer: torch.optim.Optimizer = build(
-        section, parameters if decay_norms else [group for group in groups if group["params"]]
-    )
-    return optimizer
+    return build(parameters if decay_norms else [group for group in groups if group["params"]])
+
+
+def drop_foreign(optimizer: torch.optim.Optimizer, make: Callable[[torch.nn.Module], torch.optim.Optimizer]) -> None:
+    """Drops what an optimizer of another kind, or with other switches (momentum, amsgrad), has left for a parameter.
+
+    It would be misread, or stay for ever. What belongs there is what a tiny optimizer of the same making keeps after
+    one step; where that cannot step on parameters of one number each, nobody knows, and everything stays.
+    """
+    tiny = torch.nn.ParameterList(torch.zeros((1,) * dimension) for dimension in sorted(_dimensions(optimizer)))
+    for parameter in tiny:
+        parameter.grad = torch.zeros_like(parameter)
+    trial = make(tiny)
+    try:
+        trial.step()
+    except Exception:  # noqa: BLE001 (a stranger's optimizer)
+        return
+    wanted = {parameter.dim(): _kept(trial, parameter) for parameter in tiny}
+    for parameter in list(optimizer.state):
+        if _kept(optimizer, parameter) != wanted[parameter.dim()]:
+            del optimizer.state[parameter]
+
+
+def _dimensions(optimizer: torch.optim.Optimizer) -> set[int]:
+    return {parameter.dim() for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _kept(optimizer: torch.optim.Optimizer, parameter: torch.Tensor) -> set[str]:
+    return {key for key, value in optimizer.state.get(parameter, {}).items() if torch.is_tensor(value)}
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

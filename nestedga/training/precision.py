@@ -29,6 +29,9 @@ class Precision:
     def restart(self) -> None:
         """The scaler of a fresh member."""
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
+        if self._scaler.is_enabled():
+            # It comes to life with the first loss, and a rank may have none: more ranks than pieces.
+            self._scaler.scale(torch.zeros((), device=self._device))
 
     def autocast(self) -> AbstractContextManager[None]:
         return nullcontext() if self._dtype is None else torch.autocast(self._device.type, self._dtype)

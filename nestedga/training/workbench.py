@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,8 +18,7 @@ from nestedga.training.data.base import Dataset, Loader
 from nestedga.training.data.loaders import make_loader
 from nestedga.training.data_parallel import DataParallel
 from nestedga.training.flat import StepBuffer
-from nestedga.training.norm import synchronise
-from nestedga.training.optimizer import check_live, make_optimizer, set_rate, set_steps
+from nestedga.training.optimizer import check_live, drop_foreign, make_optimizer, set_rate, set_steps
 from nestedga.training.precision import Precision
 from nestedga.training.recipe import check_recipe, scaling
 from nestedga.training.schedules import Constant, Schedule
@@ -66,6 +64,7 @@ class Workbench:
         self._data: Any = None  # settings of what stands
         self._loader: Any = None
         self._model: Any = None
+        self._compiled: Any = None
         self._settings: Settings = {}
         self.average: Average | None = None
 
@@ -79,7 +78,7 @@ class Workbench:
         """
         check_recipe(settings["recipe"])
         self._settings = settings
-        self.task, self.schedule = self._build(settings["task"]), self._build(settings["schedule"])
+        self.task, self.schedule = self._built("task"), self._built("schedule")
         self._configure_data(settings)
         recipe = settings["recipe"]
         if recipe["sync_norm"]:
@@ -87,11 +86,11 @@ class Workbench:
         model = (settings["model"], recipe["sync_norm"], self._maker("model", settings))
         if fresh or model != self._model:
             self._model = None  # should it fail half-way
-            torch.manual_seed(init_key)
+            self.seed(init_key)
             self._make_model(settings)
             self._model = model
         # Made anew for every member, so that nothing of the one before is left in it.
-        self.optimizer = make_optimizer(self._build, settings["optimizer"], self.model, recipe["decay_norms"])
+        self.optimizer = self._make_optimizer(self.model)
         plain = self.schedule == Constant() and recipe["lr_scaling"] == "none"
         if "lr" not in settings["optimizer"] and not plain:
             raise SettingError("optimizer.lr is missing, so schedule and recipe.lr_scaling have nothing to work on")
@@ -117,6 +116,12 @@ class Workbench:
         """Reads all hyperparameters back from the live optimizer, whose last step began so far along the lineage."""
         check_live(self.optimizer, self._settings["optimizer"], self.rate(epochs))
 
+    def seed(self, draw: int) -> None:
+        """Torch's generators. (``torch.manual_seed`` would note the whole stack for GPUs that nobody uses.)"""
+        torch.default_generator.manual_seed(draw)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(draw)
+
     def laid_out(self, inputs: torch.Tensor) -> torch.Tensor:
         """Inputs as the model wants them in memory."""
         channels_last = self._training["channels_last"] and inputs.dim() == 4
@@ -140,6 +145,7 @@ class Workbench:
         self.precision.restart()
         others = self._others()
         counters = unpack(state, self.model, self.optimizer, others)
+        drop_foreign(self.optimizer, self._make_optimizer)
         self.precision.load(others)
         if self.average is not None:
             self.average.restart(known={(entry.name, entry.shape) for entry in state.entries})
@@ -176,9 +182,19 @@ class Workbench:
             self.loader = make_loader(loader, self.dataset, self.device)
             self._loader = loader
 
+    def _make_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        def build(*parameters: Any) -> torch.optim.Optimizer:
+            return self._built("optimizer", *parameters)  # type: ignore[no-any-return]
+
+        return make_optimizer(build, model, self._settings["recipe"]["decay_norms"])
+
     def _make_model(self, settings: Settings) -> None:
+        for name in ("model", "forward", "optimizer", "step_buffer", "average"):
+            self.__dict__.pop(name, None)  # two at once might not fit the device
         model = self._make("model", settings["model"])
         if settings["recipe"]["sync_norm"]:
+            from nestedga.training.norm import synchronise  # with torch's compiler, which takes a second
+
             model = synchronise(model, self._parallel)
         model = model.to(self.device)
         if self._training["channels_last"]:
@@ -188,7 +204,12 @@ class Workbench:
         self.average = None
         if self._training["compile"]:
             check_compiler(self.device)
-            os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes forked off after MPI has started
+            from torch._inductor import config  # takes a second
+
+            config.compile_threads = 1  # no processes forked off after MPI has started
+            if settings["model"] != self._compiled:  # each code object may be compiled some eight times, no more
+                torch.compiler.reset()
+                self._compiled = settings["model"]
             self.forward = torch.compile(model)  # type: ignore[assignment]
         self.precision = Precision(self._training["precision"], self.device)
 
@@ -199,7 +220,7 @@ class Workbench:
     def _make(self, name: str, section: Mapping[str, Any]) -> Any:
         """The object that a section names, or that the task makes of it."""
         if "_target_" in section:
-            return self._build(section)
+            return self._construct(name, section)
         kind, make = type(self.task).__name__, getattr(self.task, name, None)
         if make is None:
             raise SettingError(f"{name}._target_ is missing, and task {kind} makes no {name}; name a class there")
@@ -208,3 +229,16 @@ class Workbench:
         except TypeError as error:
             raise SettingError(f"{name}: {kind}.{name} does not fit its settings: {error}") from error
         return make(**section)
+
+    def _built(self, name: str, *args: Any) -> Any:
+        """The object of a section of the member's settings."""
+        return self._construct(name, self._settings[name], *args)
+
+    def _construct(self, name: str, section: Mapping[str, Any], *args: Any) -> Any:
+        try:
+            return self._build(section, *args)
+        except SettingError:
+            raise
+        except (TypeError, ValueError, AssertionError) as error:
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise SettingError(f"{name}: {section.get('_target_')} takes no such settings: {what}") from error

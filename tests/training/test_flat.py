@@ -66,3 +66,20 @@ def test_samples_that_do_not_count_are_no_part_of_the_mean():
     torch.testing.assert_close(buffer.loss, plain_loss.detach())
     for a, b in zip(plain.parameters(), ours.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_a_step_in_which_nothing_counts_changes_nothing():
+    torch.manual_seed(1)
+    model = network()
+    before = {name: tensor.clone() for name, tensor in model.named_buffers()}
+    inputs, targets = torch.randn(8, 1, 8, 8), torch.full((8,), -100)
+    buffer = step(model, inputs, targets, [slice(0, 4), slice(4, 8)], counted=0)
+    assert not buffer.gradients.any() and buffer.loss == 0.0
+    for name in ("2.running_mean", "2.running_var"):
+        torch.testing.assert_close(dict(model.named_buffers())[name], before[name])
+
+
+def test_norms_count_steps_and_not_pieces():
+    model = network()
+    step(model, torch.randn(8, 1, 8, 8), torch.randint(3, (8,)), [slice(0, 2), slice(2, 4), slice(4, 8)])
+    assert int(model[2].num_batches_tracked) == 1

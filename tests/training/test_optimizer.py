@@ -1,10 +1,12 @@
 """Optimizers: genes stand in the live object, whatever was inherited; momentum needs no correction."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from nestedga.config import CONF, Configuration, build
-from nestedga.training.optimizer import check_live, make_optimizer, set_rate
+from nestedga.training.optimizer import check_live, drop_foreign, make_optimizer, set_rate
 
 OPTIMIZERS = [path.stem for path in sorted((CONF / "optimizer").glob("*.yaml")) if path.stem != "none"]
 
@@ -22,7 +24,7 @@ def section(name, *overrides):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_trains_with_its_hyperparameters(name, decay_norms):
     model, settings = network(), section(name)
-    optimizer = make_optimizer(build, settings, model, decay_norms)
+    optimizer = make_optimizer(partial(build, settings), model, decay_norms)
     inputs, targets = torch.randn(32, 4), torch.randint(3, (32,))
     losses = []
     for _ in range(20):
@@ -44,7 +46,7 @@ def test_every_optimizer_trains_with_its_hyperparameters(name, decay_norms):
 def test_norms_and_biases_are_not_decayed(name):
     model = network()
     settings = {**section(name), "weight_decay": 0.5}
-    optimizer = make_optimizer(build, settings, model, decay_norms=False)
+    optimizer = make_optimizer(partial(build, settings), model, decay_norms=False)
     check_live(optimizer, settings, settings["lr"])
     decayed = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     for parameter in model.parameters():
@@ -74,3 +76,40 @@ def test_sgd_is_the_form_that_needs_no_momentum_correction(nesterov):
         before = rate
     torch.testing.assert_close(weight.detach(), w, rtol=1e-12, atol=1e-12)
     assert (weight.detach() - uncorrected).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("before", OPTIMIZERS)
+@pytest.mark.parametrize("after", OPTIMIZERS)
+def test_an_optimizer_goes_on_only_with_what_its_own_kind_has_left(before, after):
+    model = network()
+
+    def trained(name):
+        optimizer = make_optimizer(partial(build, section(name)), model, decay_norms=True)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        return optimizer
+
+    def kept(optimizer):
+        return [sorted(values) for values in optimizer.state.values()]
+
+    old, new = trained(before), trained(after)
+    alike = kept(old) == kept(new)  # as sgd and lars, whose velocities are one thing
+    new.state.clear()
+    new.state.update({parameter: dict(values) for parameter, values in old.state.items()})
+    drop_foreign(new, partial(make_optimizer, partial(build, section(after)), decay_norms=True))
+    assert len(new.state) == (len(old.state) if alike else 0)
+    new.step()
+
+
+def test_a_switch_of_the_optimizer_begins_anew():
+    model = network()
+    plain = make_optimizer(partial(build, section("adamw")), model, decay_norms=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    plain.step()
+    switched = section("adamw", "+optimizer.amsgrad=true")
+    optimizer = make_optimizer(partial(build, switched), model, decay_norms=True)
+    optimizer.state.update(plain.state)
+    drop_foreign(optimizer, partial(make_optimizer, partial(build, switched), decay_norms=True))
+    optimizer.step()

@@ -4,6 +4,9 @@ import json
 import shutil
 
 import pytest
+import torch
+
+from nestedga.training.precision import Precision
 
 WAYS = ("training.precision=bf16", "training.precision=fp16", "training.channels_last=true")
 COMPILED = ("training.compile=true", "training.compile=true training.precision=bf16 training.channels_last=true")
@@ -19,6 +22,14 @@ def check(answer):
 
 def test_precision_and_layout_train_alike(mpi):
     check(mpi("training/precision_program.py", 0, *WAYS))
+
+
+def test_a_rank_without_a_piece_takes_part_in_a_step_of_fp16():
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.grad = torch.full((2,), 2.0**16)  # scaled, from the others
+    precision = Precision("fp16", torch.device("cpu"))
+    precision.step(torch.optim.SGD([parameter], lr=1.0), parameter.grad, None)
+    assert parameter.tolist() == [0.0, 0.0]
 
 
 @pytest.mark.slow

@@ -70,8 +70,8 @@ def spoilt(inputs=None, targets=None, empty=None):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["+data.inputs=nan"], "1 of the first 64 training inputs hold NaN"),
-        (["+data.targets=10"], "data has targets from 10 to 10, and model gives 10 classes"),
+        (["+data.inputs=nan"], "1 of 64 train inputs hold NaN"),
+        (["+data.targets=10"], "data has targets from 9 to 10, and model gives 10 classes"),
         (["+data.empty=fitness"], "no fitness samples"),
         (["+data.empty=train"], "the 0 training samples|no train samples"),
         (["model.in_channels=1"], r"do not take the data's inputs of shape \(64, 3, 32, 32\)"),
