@@ -234,7 +234,8 @@ class Worker:
         return Tested(self._group, finite, self._seat.place.ledger.take())
 
     def _log(self, member: Member, text: str) -> None:
-        with open(self._log_path, "a") as file:
+        # A trace-back may quote names of files that are no UTF-8.
+        with open(self._log_path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"member {member.id}, genotype {member.genotype}, world rank {self._world_rank}\n{text}\n")
 
 

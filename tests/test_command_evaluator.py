@@ -95,6 +95,15 @@ def test_placeholders_are_filled(bench):
     assert said == ["--x=0.250", "a 'b' \"c\"; rm -rf / $(id) `id` *", "false", "{x}", "5 7 2 3", "3", "true"]
 
 
+def test_placeholders_in_formats_and_of_the_test_alone(bench):
+    code = "print(sys.argv[1:]); print('FoM: 1')"
+    bench.run(code, "{x:>{width}}", x="a", width=3)
+    assert bench.log.startswith("['  a']\n")
+    evaluator = bench.open(["true"], test_arguments=[*bench.script(code), "{x}"], x=5)
+    assert evaluator.test(Member(1, 0, 0, {}, (), (), 1), bench.settings, None) == {"fom": 1.0}
+    assert (bench.folder / "test.log").read_text().startswith("['5']\n")
+
+
 def test_the_seed_is_the_members_own(bench):
     seeds = [bench.run("print('FoM:', sys.argv[1])", "{seed}", member_id=i).metrics["fom"] for i in (1, 2, 1)]
     assert seeds[0] == seeds[2] != seeds[1]
@@ -244,6 +253,18 @@ Bench(Path({str(bench.folder)!r})).run({code!r}, *{SAVES!r}[1:])
         time.sleep(0.02)
 
 
+def test_a_supervisor_that_is_killed_leaves_no_scratch_folder(bench):
+    code = "open(sys.argv[1] + '/file', 'w').close(); print('x', flush=True); os.kill(os.getppid(), 9); time.sleep(600)"
+    with pytest.raises(RuntimeError, match="supervisor was killed"):
+        bench.run(code, *SAVES[1:])
+
+
+def test_a_supervisor_that_cannot_be_started_leaves_no_scratch_folder(bench, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(FileNotFoundError):
+        bench.run("pass")
+
+
 def test_a_script_that_cannot_be_started_is_a_failure(bench):
     script = bench.folder / "script"
     script.write_text("no program")
@@ -300,6 +321,18 @@ def test_files_come_back_as_they_were(tmp_path):
     assert back == files
 
 
+@pytest.mark.parametrize(
+    "name", ["files/../a", "files/a/../../b", "files/{0}/a", "files/..", "a", "a/files/b", "{0}/a", ""]
+)
+def test_no_path_leads_out_of_the_folder(tmp_path, name):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    entries, buffer = State.allocate([(name.format(tmp_path), "uint8", (1,), 1)])
+    with pytest.raises(ValueError, match="no file inside a checkpoint's folder"):
+        unpack(State.seal(entries, buffer), folder)
+    assert [*tmp_path.rglob("*")] == [folder]
+
+
 def test_a_child_begins_with_what_its_parent_saved(bench):
     code = """
 history = open(sys.argv[1] + "/history").read() if os.listdir(sys.argv[1]) else ""
@@ -329,6 +362,13 @@ BAD_FOLDERS = {
 def test_what_cannot_be_inherited_is_a_failure(bench, code, reason):
     with pytest.raises(CommandFailed, match=reason):
         bench.run(f"print('FoM: 1')\n{code}", "{checkpoint_out}")
+
+
+def test_files_of_two_parents_are_never_mixed(bench):
+    evaluator = bench.open([*bench.script("print('FoM: 1')"), *SAVES], search={})
+    with pytest.raises(CommandFailed, match="cannot be mixed, as average would"):
+        evaluator.train(Member(7, 0, 0, {}, (), (), 1, weights_crossover="average"), bench.settings, None)
+    bench.open(["true", *SAVES], search={"wrapped": {"inherit": "none", "weights": "average"}})  # nobody inherits there
 
 
 def test_the_best_member_is_tested_with_what_it_saved(bench):
@@ -365,8 +405,19 @@ MISTAKES = {
     "inherit": ({"arguments": ["true"], "search": {"inherit": "weights"}}, "search.inherit=weights, but"),
     "rungs": ({"arguments": ["true"], "search": {"rungs": [1, 2]}}, "search.inherit=weights, but"),
     "mixed": ({"arguments": ["true", *SAVES], "search": {"weights": "average"}}, "files cannot be mixed"),
-    "timeout": ({"arguments": ["true"], "timeout": 0}, "evaluator.timeout_seconds=0 must be above 0"),
+    "mixed inside": (
+        {"arguments": ["true", *SAVES], "search": {"wrapped": {"weights": "layerwise"}}},
+        "search.wrapped.weights=layerwise: files cannot be mixed",
+    ),
+    "timeout": ({"arguments": ["true"], "timeout": 0}, "evaluator.timeout_seconds=0 must be a number above 0"),
+    "no time": ({"arguments": ["true"], "timeout": "abc"}, "evaluator.timeout_seconds='abc' must be a number above 0"),
     "metrics": ({"arguments": ["true"], "metrics": "fom"}, "must be a list of different names"),
+    "a number": ({"arguments": ["true"], "metrics": [1]}, r"evaluator.metrics=\[1\] must be a list of different names"),
+    "nobody fills a format": ({"arguments": ["true", "{lr:{w}}"], "lr": 1}, "nothing fills {w}; the nearest is"),
+    "used by no test": (
+        {"arguments": ["true", "{lr}"], "test_arguments": ["true"], "lr": 1, "rl": 2},
+        "command.rl is used by nobody: command.arguments and command.test_arguments have no {rl}; the nearest is lr",
+    ),
     "alike": ({"arguments": ["true"], "metrics": ["a", "A"]}, "must be a list of different names"),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,15 @@ class CommandEvaluator:
     def __init__(
         self, *, seed: int, metrics: Sequence[str] = ("fom",), timeout_seconds: float | None = None, **_: Any
     ) -> None:
-        if isinstance(metrics, str) or not metrics or len({name.lower() for name in metrics}) < len(metrics):
+        typed: Sequence[object] = metrics  # whatever it is
+        names = {name.lower() for name in typed if isinstance(name, str)}
+        if isinstance(metrics, str) or not metrics or len(names) < len(metrics):
             raise SettingError(f"evaluator.metrics={metrics!r} must be a list of different names, as in [fom]")
-        if timeout_seconds is not None and timeout_seconds <= 0:
-            raise SettingError(f"evaluator.timeout_seconds={timeout_seconds:g} must be above 0, or null for no limit")
+        is_number = isinstance(timeout_seconds, int | float) and not isinstance(timeout_seconds, bool)
+        if timeout_seconds is not None and not (is_number and timeout_seconds > 0):
+            raise SettingError(
+                f"evaluator.timeout_seconds={timeout_seconds!r} must be a number above 0, or null for no limit"
+            )
         self._names = tuple(metrics)
         self.metrics = (*self._names, "checkpoint_bytes")
         self._seed = seed
@@ -72,10 +77,16 @@ class CommandEvaluator:
                 "search.inherit=weights, but command.arguments has no {checkpoint_in}: all members would begin afresh; "
                 "name that folder, or use search.inherit=none, or a search that has it"
             )
-        if inherits and search.get("weights") in ("average", "layerwise"):
-            raise SettingError(f"search.weights={search['weights']}: files cannot be mixed; use search.weights=clone")
+        for name, section in (("search", search), ("search.wrapped", search.get("wrapped"))):
+            mixes = isinstance(section, Mapping) and section.get("weights") in ("average", "layerwise")
+            if mixes and section.get("inherit", "weights") == "weights":
+                raise SettingError(
+                    f"{name}.weights={section['weights']}: files cannot be mixed; use {name}.weights=clone"
+                )
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
+        if member.weights_crossover is not None:  # of a search whose settings say so elsewhere
+            raise CommandFailed(f"files of two parents cannot be mixed, as {member.weights_crossover} would")
         if self._place.inner_rank:
             self._place.watchdog.rest()  # what comes next is a wait for the first rank
             return Result({}, None)

@@ -26,6 +26,7 @@ def test_splits_share_no_sample(dataset):
     for split in SPLITS:
         inputs, targets = dataset.batch(split, np.arange(dataset.size(split)))
         assert targets.dtype == torch.int64 and len(inputs) == len(targets) == dataset.size(split)
+        assert targets.min() >= 0 and targets.max() < dataset.num_classes == 10
         samples = {sample.numpy().tobytes() for sample in inputs}
         assert not samples & seen
         seen |= samples
@@ -93,6 +94,18 @@ def test_truncated_and_missing_files_are_named(archives, tmp_path, form):
         Cifar10(str(tmp_path))
 
 
+def test_a_label_that_fits_no_byte_is_named(archives, tmp_path):
+    source = archives / "py" / "cifar-10-batches-py"
+    for path in source.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    content = pickle.loads((source / "data_batch_3").read_bytes())
+    content["labels"][7] = 300
+    (tmp_path / "data_batch_3").unlink()
+    (tmp_path / "data_batch_3").write_bytes(pickle.dumps(content, protocol=3))
+    with pytest.raises(SettingError, match="data_batch_3 is missing or damaged"):
+        Cifar10(str(tmp_path))
+
+
 @pytest.mark.skipif(
     "NESTEDGA_CIFAR10" not in os.environ, reason="NESTEDGA_CIFAR10 names no folder with the real CIFAR-10"
 )
@@ -105,9 +118,10 @@ def test_the_real_cifar10():
     assert Path(os.environ["NESTEDGA_CIFAR10"]).exists()
 
 
-def test_fitness_size_must_leave_something():
-    with pytest.raises(SettingError, match="data.fitness_size=1437"):
-        Digits(fitness_size=1437)
+@pytest.mark.parametrize("size", [1437, 0, 0.1, 300.0, "many", None, True])
+def test_fitness_size_must_leave_something(size):
+    with pytest.raises(SettingError, match=f"data.fitness_size={size!r} must be a whole number"):
+        Digits(fitness_size=size)
 
 
 def test_inputs_of_digits_are_shares_of_sixteen():
@@ -207,6 +221,7 @@ def test_npz_inputs_are_standardised_unless_they_are_tokens(tmp_path):
     assert torch.allclose(given.mean(0), torch.zeros(4), atol=1e-5)
     assert torch.allclose(given.std(0, correction=0), torch.tensor([1.0, 1.0, 1.0, 0.0]), atol=1e-5)
     assert not hasattr(dataset, "transform")
+    assert len({id(part.inputs) for part, _ in dataset._splits.values()}) == 1  # one copy, shared by the splits
     tokens = rng.integers(50, size=(60, 7))
     dataset = Npz(saved(tmp_path, inputs=tokens, targets=tokens), fitness_size=10, test_size=15)
     given, targets = dataset.batch("train", np.arange(35))
@@ -228,6 +243,7 @@ WITH_NAN = np.where(np.arange(30)[:, None] == 17, np.nan, 1.0)
         ({"images": IMAGES[0], "targets": CLASSES[:4]}, {}, "of shape"),
         ({"images": IMAGES, "targets": CLASSES}, {"test_size": None}, "data.test_size=None"),
         ({"images": IMAGES, "targets": CLASSES}, {"test_size": 30}, "data.test_size=30"),
+        ({"images": IMAGES, "targets": CLASSES}, {"test_size": 0.1}, "data.test_size=0.1 must be a whole number"),
         ({"images": IMAGES, "targets": CLASSES}, {"fitness_size": 25}, "data.fitness_size=25"),
         (
             {"images": IMAGES, "targets": CLASSES},
@@ -260,6 +276,12 @@ def test_what_is_no_npz_is_named(tmp_path):
             path.write_bytes(content)
     np.save(tmp_path / "one.npy", IMAGES)
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
-    for name in ("none", "text", "cut", "one"):
+    entry = b"PK\x01\x02"  # of the zip file's directory: 8 bytes on are flags, 10 bytes on the way of packing
+    content = Path(saved(tmp_path, images=IMAGES, targets=CLASSES)).read_bytes()
+    for name, place, value in (("encrypted", 8, 1), ("packed", 10, 99)):
+        changed = bytearray(content)
+        changed[content.index(entry) + place] = value
+        (tmp_path / f"{name}.npz").write_bytes(changed)
+    for name in ("none", "text", "cut", "one", "encrypted", "packed"):
         with pytest.raises(SettingError, match=f"{name}.npz"):
             Npz(str(tmp_path / f"{name}.npz"), fitness_size=5)

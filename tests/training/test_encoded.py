@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nestedga.errors import SettingError
+from nestedga.member import Member
 from nestedga.training.data.base import IGNORED, SPLITS, Piece
 from nestedga.training.data.encoded import centre_boxes, random_boxes
 from nestedga.training.data.image_folder import ImageFolder
 from nestedga.training.data.image_records import ImageRecords
 from nestedga.training.data.loaders import make_loader
+from nestedga.worker import Worker
 
 CPU = torch.device("cpu")
 SMALL = {"fitness_size": 4, "size": 16, "resize": 20}
@@ -306,6 +308,27 @@ def test_a_corrupt_image_is_refused_by_name_or_counts_nowhere(tmp_path, images, 
     assert torch.equal(batch.inputs[counted], intact.inputs) and torch.equal(batch.targets[counted], intact.targets)
 
 
+@pytest.mark.parametrize("kind", [ImageFolder, ImageRecords])
+def test_names_that_are_no_utf8_are_read_and_can_be_told(tmp_path, images, capfd, kind):
+    write = write_folder if kind is ImageFolder else write_records
+    name = os.fsdecode(b"test/ant/\xff")
+    root = write(tmp_path / "intact", {**images, name: whole()})
+    assert everything(kind(str(root), **SMALL), "test").num_samples == 7
+
+    root = write(tmp_path / "corrupt", {**images, name: b""})
+    with pytest.raises(SettingError, match=r"test/ant/\\udcff") as refused:
+        everything(kind(str(root), **SMALL), "test")
+    assert str(refused.value).isprintable()
+    assert everything(kind(str(root), on_error="skip", **SMALL), "test").num_samples == 6
+    assert "test/ant/\\udcff" in capfd.readouterr().out
+
+
+def test_a_log_takes_whatever_an_error_says(tmp_path):
+    arguments = {"objectives": ("fom",), "state_path": None, "log_path": tmp_path / "log", "world_rank": 3}
+    Worker(None, None, None, None, seed=0, **arguments)._log(Member(7, 0, 0, {}, (), (), 1), "no file \udcff \u00e4")
+    assert (tmp_path / "log").read_text("utf-8").endswith("no file \\udcff \u00e4\n")
+
+
 @pytest.mark.parametrize("loader", LOADERS)
 def test_a_piece_of_corrupt_images_alone_is_served(tmp_path, images, loader):
     images = {name: b"" if name.startswith("test") else data for name, data in images.items()}
@@ -358,6 +381,17 @@ class TestFolders:
         (root / "test" / "cat").mkdir()
         self.refused(root, "cat is no class")
 
+    @pytest.mark.parametrize("closed", ["train", "bee"])
+    def test_a_folder_that_cannot_be_listed(self, root, monkeypatch, closed):
+        def scandir(path):
+            if os.path.basename(path) == closed:  # as for all users but root
+                raise PermissionError(13, "Permission denied", str(path))
+            return os_scandir(path)
+
+        os_scandir = os.scandir
+        monkeypatch.setattr("os.scandir", scandir)
+        self.refused(root, rf"{closed} cannot be listed \(Permission denied\)")
+
     def test_links(self, root):
         (root / "train" / "loop").symlink_to("loop")
         self.refused(root, "loop is a link that leads nowhere")
@@ -389,6 +423,7 @@ class TestFolders:
         self.refused(root, "data.deviation", deviation=[0.2, 0.2, 0])
         self.refused(root, "data.test_size=3", test_size=3)
         self.refused(root, "data.fitness_size=20", fitness_size=20)
+        self.refused(root / "train", "data.test_size=0.1 must be a whole number", test_size=0.1)
 
 
 class TestShards:
@@ -416,7 +451,10 @@ class TestShards:
     @pytest.mark.parametrize(
         "members",
         [{"x.jpg": b"."}, {"x.jpg": b".", "x.cls": b"bee"}, {"x.jpg": b".", "x.cls": b"-1"}]
-        + [{"x.jpg": b".", "x.json": content} for content in (b"{", b"[3]", b'{"label": 1.5}', b'{"label": true}')],
+        + [
+            {"x.jpg": b".", "x.json": content}
+            for content in (b"{", b"[3]", b'{"label": 1.5}', b'{"label": true}', b"[" * 100_000)
+        ],
     )
     def test_a_record_without_a_label(self, root, capsys, members):
         with tarfile.open(root / "train-100.tar", "w") as tar:
@@ -460,6 +498,23 @@ class TestShards:
         data[last.offset + 10] ^= 255
         path.write_bytes(data)
         self.check(root, capsys, "train-000.tar is", left=15)
+
+    @pytest.mark.parametrize(
+        ("size", "kind"),
+        [(size, tarfile.REGTYPE) for size in (-1, -512, -1024, -1536, 1 << 80)]
+        + [(-1024, kind) for kind in (tarfile.DIRTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE)],
+    )
+    def test_a_header_that_lies_about_its_size(self, root, capsys, size, kind):
+        """Tarfile would go back by a negative size, and read the same members for ever."""
+        path = root / "train-100.tar"
+        with tarfile.open(path, "w") as tar:
+            write_member(tar, "x.jpg", whole())
+            write_member(tar, "x.cls", b"1")
+            end = tar.offset
+        lie = tarfile.TarInfo("y.jpg")
+        lie.size, lie.type = size, kind
+        path.write_bytes(path.read_bytes()[:end] + lie.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+        self.check(root, capsys, "train-100.tar is", left=17)
 
     def test_no_tar_at_all(self, root, capsys):
         (root / "train-100.tar").write_bytes(b"nothing of the kind" * 100)

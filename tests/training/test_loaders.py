@@ -1,5 +1,6 @@
 """Laws of all loaders: the same samples, the same changes, failures that are seen, and no hang."""
 
+import os
 import threading
 
 import numpy as np
@@ -238,6 +239,45 @@ def test_transforms_of_others_are_applied_by_piece(name):
     here.close()
 
 
+def test_a_call_that_does_more_than_its_draws_is_made_or_refused(loader):
+    class Darker(ImageTransform):
+        def __call__(self, inputs, rng, strengths):
+            return super().__call__(inputs, rng, strengths) - 1
+
+    dataset = Coloured()
+    dataset.transform = Darker([127.5] * 3, [73.9] * 3)
+    if loader.name == "dali":
+        with pytest.raises(SettingError, match="without a __call__ of its own"):
+            loader(dataset)
+        return
+    pieces = pieces_of(9, 4)
+    for piece, batch in zip(pieces, loader(dataset).batches("train", pieces, ALL), strict=True):
+        images, rng = dataset.batch("train", piece.indices)[0], np.random.default_rng(piece.key)
+        assert torch.allclose(batch.inputs, Coloured.transform(images, rng, ALL) - 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype"),
+    [
+        *((6, torch.float32), (5, torch.uint8), (2, torch.int16), (3, torch.int32)),
+        *((8, torch.uint8), (7, torch.float32), (3, torch.float64), (3, torch.int64)),
+    ],
+)
+def test_images_of_other_kinds_are_served_or_refused(loader, channels, dtype):
+    dataset = Coloured()
+    images = np.random.default_rng(0).integers(100, size=(60, 8, 6, channels))
+    dataset.images = torch.from_numpy(images).to(dtype)
+    dataset.transform = ImageTransform([50] * channels, [29] * channels)
+    if loader.name == "dali" and (channels > 6 or dtype in (torch.float64, torch.int64)):
+        with pytest.raises(SettingError, match=f"at most 6 channels.*these have {channels}, in "):
+            loader(dataset)
+        return
+    strengths = {"pad": 2, "mirror": 0.5, "cutout": 3, "contrast": 0.5}
+    (batch,) = loader(dataset).batches("train", pieces_of(9), strengths)
+    expected = dataset.transform(dataset.images[:9], np.random.default_rng(14), strengths)
+    assert torch.allclose(batch.inputs, expected, atol=1e-5)
+
+
 def test_unknown_strengths_are_named_when_they_are_handed_in(loader):
     with pytest.raises(SettingError, match="data.augment.padding is unknown"):
         loader(Coloured()).batches("train", pieces_of(5), {"padding": 1})
@@ -250,6 +290,8 @@ def test_what_cannot_be_served_is_named(monkeypatch):
         make_loader("torch", Coloured(0), CPU)
     from nestedga.training.data.loaders import device
 
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert os.sysconf("SC_AVPHYS_PAGES") * page / 2 < device._free_bytes(CPU) <= os.sysconf("SC_PHYS_PAGES") * page
     monkeypatch.setattr(device, "_free_bytes", lambda _: 50_000)
     with pytest.raises(SettingError, match=r"\(60 train \+ 60 fitness \+ 60 test\) samples x 152 bytes = 0 MB"):
         make_loader("device", Coloured(), CPU)

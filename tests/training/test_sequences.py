@@ -110,6 +110,11 @@ def test_csv_with_and_without_header(tmp_path, delimiter, header):
         ("a,b\n1,2\n3\n", {}, "row 3 has 1 fields and row 1 has 2"),
         ("a\n1\n\n3\n", {}, "row 3 has 0 fields"),
         ("a,b\nx,y\n", {}, "no column holds numbers"),
+        ("1,5;2,3\n2,5;3,5\n", {}, "row 1 holds '1,5'; write decimals with a point"),
+        ("1,5\t2\n2,5\t3\n", {}, "row 1 holds '1,5'"),
+        ("date;a;b\n1 May;1;2\n2 May;1;-2,5e3\n", {}, "row 3 holds '-2,5e3'"),
+        ('a,b\n"1,234",5\n"2,000",6\n', {}, "row 2 holds '1,234'"),
+        ("a;b\n1,5;2\n2,5;3\n", {"columns": "a"}, "row 2, column a holds '1,5'"),
         ("", {}, "no column holds numbers"),
         ("a,b\n1,2\n3,4\n", {"columns": ["c"]}, "data.columns=c is no column of .*; it has a, b"),
         ("a,b\n1,2\n3,4\n", {"columns": 2}, "data.columns=2 is no column"),
@@ -209,7 +214,7 @@ def test_each_character_of_fitness_and_test_counts_once(tmp_path):
 def test_the_vocabulary_holds_the_most_frequent_characters_of_training(tmp_path):
     (tmp_path / "text").write_text("aaabbbccd" * 40 + "dddddddddd" * 9)
     data = Text(str(tmp_path / "text"), context=4, vocabulary_size=4)
-    assert data.vocabulary == "\ufffdabc"
+    assert data.vocabulary == "\ufffdabc" and data.num_classes == 4
     assert everything(data, "train")[0][0].tolist() == [1, 1, 1, 2]
     assert everything(data, "test")[1].tolist() == [[UNKNOWN] * 4] * 11
     assert Text(str(tmp_path / "text"), context=4, vocabulary_size=9).vocabulary == "\ufffdabcd" + 4 * "\ufffd"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nestedga.state import State
 
@@ -31,9 +31,16 @@ def pack(folder: Path) -> State:
 
 
 def unpack(state: State, folder: Path) -> None:
-    """The reverse."""
+    """The reverse.
+
+    Raises:
+        ValueError: it is no state of files, or a path in it leads out of the folder.
+    """
     for entry in state.entries:
-        path = folder / entry.name.removeprefix(PREFIX)
+        name = PurePosixPath(entry.name.removeprefix(PREFIX))
+        if not entry.name.startswith(PREFIX) or name.is_absolute() or ".." in name.parts:
+            raise ValueError(f"the parent's state holds {entry.name!r}, which is no file inside a checkpoint's folder")
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(state.bytes_of(entry).data)
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import selectors
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,23 +59,28 @@ class Child:
     """
 
     def __enter__(self) -> Child:
-        self.scratch = Path(tempfile.mkdtemp(prefix="nestedga-"))
-        self._rank, far = socket.socketpair()
-        with far:
-            self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SUPERVISOR), str(self.scratch)],
-                stdin=far.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment(),
-                start_new_session=True,
-            )
+        with contextlib.ExitStack() as undo:
+            self.scratch = Path(tempfile.mkdtemp(prefix="nestedga-"))
+            undo.callback(shutil.rmtree, self.scratch, ignore_errors=True)
+            self._rank, far = socket.socketpair()
+            undo.callback(self._rank.close)
+            with far:
+                self._supervisor = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(SUPERVISOR), str(self.scratch)],
+                    stdin=far.fileno(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=environment(),
+                    start_new_session=True,
+                )
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._rank.close()  # the supervisor ends what is left and removes the folder
         with self._supervisor:
             pass
+        shutil.rmtree(self.scratch, ignore_errors=True)  # should the supervisor have been killed
 
     def run(
         self,

@@ -33,11 +33,12 @@ class CommandLine:
         if section.get("test_arguments") is not None:
             self._arguments["test_arguments"] = _texts("test_arguments", section["test_arguments"])
         self._names = {which: self._placeholders(which) for which in self._arguments}
+        used: set[str] = set().union(*self._names.values())
         for name in self._values:
-            if name not in self._names["arguments"]:
+            if name not in used:
                 raise SettingError(
-                    f"command.{name} is used by nobody: command.arguments has no {{{name}}}; the nearest is "
-                    f"{_nearest(name, sorted(self._names['arguments']))}"
+                    f"command.{name} is used by nobody: command.{' and command.'.join(self._names)} have no "
+                    f"{{{name}}}; the nearest is {_nearest(name, sorted(used))}"
                 )
         for which, names in self._names.items():
             if "checkpoint_in" in names and not self.uses("checkpoint_out"):
@@ -86,7 +87,7 @@ class CommandLine:
         names = set()
         for argument in self._arguments[which]:
             try:
-                fields = [field for _, field, _, _ in string.Formatter().parse(argument) if field is not None]
+                fields = _fields(argument)
             except ValueError as error:
                 raise SettingError(
                     f"command.{which}: {argument!r}: {error}; a brace that stands for itself is written twice"
@@ -100,6 +101,12 @@ class CommandLine:
                     )
             names.update(fields)
         return names
+
+
+def _fields(text: str) -> list[str]:
+    """Names of the placeholders, and of those in their formats, as in ``{lr:{width}}``."""
+    parts = [(field, format_) for _, field, format_, _ in string.Formatter().parse(text) if field is not None]
+    return [name for field, format_ in parts for name in (field, *_fields(format_ or ""))]
 
 
 def _texts(which: str, arguments: Any) -> list[str]:

@@ -46,10 +46,10 @@ class Arrays:
         num_train = len(train.targets)
         rest: Indices = np.arange(num_train)
         if test is None:
-            if test_size is None or not 0 < test_size < num_train:
+            if type(test_size) is not int or not 0 < test_size < num_train:
                 raise SettingError(
-                    f"data.test_size={test_size} must be above 0 and below the {num_train} samples, for there are no "
-                    "test samples of their own"
+                    f"data.test_size={test_size!r} must be a whole number above 0 and below the {num_train} samples, "
+                    "for there are no test samples of their own"
                 )
             order = np.random.default_rng(0).permutation(num_train)
             rest = np.sort(order[test_size:])

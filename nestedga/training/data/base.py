@@ -34,7 +34,8 @@ class Transform(Protocol):
 class Dataset(Protocol):
     """Three splits of samples: training sees train, breeding sees fitness, the end sees test, once.
 
-    A data set without a ``transform`` (the attribute may be missing) stores inputs as the model takes them.
+    A data set without a ``transform`` (the attribute may be missing) stores inputs as the model takes them. One whose
+    targets are classes, whole numbers from 0, has ``num_classes``, so that a model with fewer outputs is refused.
     """
 
     def size(self, split: str) -> int:
@@ -87,9 +88,10 @@ class Loader(Protocol):
 
 def split_of(num_train: int, fitness_size: int, seed: int) -> tuple[Indices, Indices]:
     """Shuffled indices (train, fitness) cut from the training samples, the same for every run and member."""
-    if not 0 < fitness_size < num_train:
+    if type(fitness_size) is not int or not 0 < fitness_size < num_train:
         raise SettingError(
-            f"data.fitness_size={fitness_size} must be above 0 and below the {num_train} training samples"
+            f"data.fitness_size={fitness_size!r} must be a whole number above 0 and below the {num_train} training "
+            "samples"
         )
     order = np.random.default_rng(seed).permutation(num_train)
     return np.sort(order[fitness_size:]), np.sort(order[:fitness_size])

@@ -113,4 +113,5 @@ def _map_pickle(path: Path) -> Part:
                 labels.append(argument)
     if block_at is None or len(labels) != PER_FILE:
         raise ValueError(f"no {PER_FILE} images and labels found")
-    return np.memmap(path, np.uint8, "r", offset=block_at, shape=(PER_FILE, PIXELS)), np.array(labels, np.uint8)
+    images = np.memmap(path, np.uint8, "r", offset=block_at, shape=(PER_FILE, PIXELS))
+    return images, np.frombuffer(bytes(labels), np.uint8)  # ValueError where one does not fit into a byte

@@ -33,7 +33,7 @@ class Samples(Protocol):
     targets: Indices
 
     def name(self, index: int) -> str:
-        """Where the image comes from, for a message."""
+        """Where the image comes from, for a message; printable."""
         ...
 
     def read(self, index: int) -> bytes:
@@ -105,9 +105,9 @@ class EncodedImages:
         train, test = parts
         order: Indices = np.arange(len(train.targets))
         if test is None:
-            if test_size is None or not 0 < test_size < len(order):
+            if type(test_size) is not int or not 0 < test_size < len(order):
                 raise SettingError(
-                    f"data.test_size={test_size} must be above 0 and below the {len(order)} images, "
+                    f"data.test_size={test_size!r} must be a whole number above 0 and below the {len(order)} images, "
                     "for data.root has no test images of its own"
                 )
             order = np.random.default_rng(0).permutation(len(order))
@@ -164,12 +164,17 @@ class EncodedImages:
             return None
 
     def _lose(self, name: str, error: Exception) -> None:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
         if not self._skip:
             raise SettingError(f"data: {name} cannot be used ({reason}); remove it, or set data.on_error=skip")
         if name not in self.skipped:
             self.skipped.add(name)
             print(f"nestedga: {name} is skipped ({reason}); {len(self.skipped)} so far on this rank", flush=True)
+
+
+def printable(text: str) -> str:
+    """With escapes where a name on disk is no UTF-8; as it is, neither a log nor a terminal would take it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def skips(on_error: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nestedga.errors import SettingError
-from nestedga.training.data.encoded import DEVIATION, MEAN, SUFFIXES, EncodedImages, skips
+from nestedga.training.data.encoded import DEVIATION, MEAN, SUFFIXES, EncodedImages, printable, skips
 
 
 class ImageFolder(EncodedImages):
@@ -23,7 +23,8 @@ class ImageFolder(EncodedImages):
         fitness_size, test_size, size, resize, mean, deviation, on_error: as ``EncodedImages`` has them.
 
     Raises:
-        SettingError: a folder is missing, or a class has no images; with ``on_error: skip`` it only goes without.
+        SettingError: a folder is missing or cannot be listed, or a class has no images; with ``on_error: skip`` such a
+            class only goes without.
     """
 
     def __init__(
@@ -74,13 +75,17 @@ class Files:
         number = {name: at for at, name in enumerate(folders if classes is None else classes)}
         names, targets = [], []  # arrays, a folder each: a tenth of the memory that Python strings take
         for folder in folders:
-            found = sorted(
-                os.fsencode(f"{folder}/{entry.name}")
-                for entry in os.scandir(root / folder)
-                if _is_image(entry.name) and (entry.is_symlink() or entry.is_file())  # neither is a call to the disk
-            )
+            try:
+                found = sorted(
+                    os.fsencode(f"{folder}/{entry.name}")
+                    for entry in os.scandir(root / folder)
+                    # Neither of the last two is a call to the disk.
+                    if _is_image(entry.name) and (entry.is_symlink() or entry.is_file())
+                )
+            except OSError as error:
+                raise _unlisted(root / folder, error) from error
             if not found:
-                fault = f"{root / folder} has no images ({', '.join(SUFFIXES)})"
+                fault = printable(f"{root / folder} has no images ({', '.join(SUFFIXES)})")
                 if not skip:
                     raise SettingError(f"data.root: {fault}; remove it, or set data.on_error=skip")
                 print(f"nestedga: {fault}", flush=True)
@@ -90,10 +95,13 @@ class Files:
         self._names, self.targets = np.concatenate(names), np.concatenate(targets)
 
     def name(self, index: int) -> str:
-        return str(self._root / os.fsdecode(self._names[index]))
+        return printable(str(self._path(index)))
 
     def read(self, index: int) -> bytes:
-        return Path(self.name(index)).read_bytes()
+        return self._path(index).read_bytes()
+
+    def _path(self, index: int) -> Path:
+        return self._root / os.fsdecode(self._names[index])
 
 
 def _is_image(name: str) -> bool:
@@ -104,11 +112,18 @@ def _folders(root: Path) -> list[str]:
     """Names of the folders in ``root``, in order."""
     if not root.is_dir():
         raise SettingError(f"data.root: there is no folder {root}")
-    names = sorted(entry.name for entry in os.scandir(root) if not entry.name.startswith("."))
-    for name in names:
-        if (root / name).is_symlink() and not (root / name).exists():
-            raise SettingError(f"data.root: {root / name} is a link that leads nowhere; remove it")
-    names = [name for name in names if (root / name).is_dir()]
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if not entry.name.startswith("."))
+        for name in names:
+            if (root / name).is_symlink() and not (root / name).exists():
+                raise SettingError(f"data.root: {root / name} is a link that leads nowhere; remove it")
+        names = [name for name in names if (root / name).is_dir()]
+    except OSError as error:
+        raise _unlisted(root, error) from error
     if not names:
         raise SettingError(f"data.root: {root} has no folders, which would be the classes")
     return names
+
+
+def _unlisted(folder: Path, error: OSError) -> SettingError:
+    return SettingError(f"data.root: {folder} cannot be listed ({error.strerror}); mend its permissions, or remove it")

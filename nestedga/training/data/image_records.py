@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
 from nestedga.training.data.base import Indices
-from nestedga.training.data.encoded import DEVIATION, MEAN, SUFFIXES, EncodedImages, skips
+from nestedga.training.data.encoded import DEVIATION, MEAN, SUFFIXES, EncodedImages, printable, skips
 
 OPEN_SHARDS = 64  # files held open; Linux allows a process 1,024 unless told otherwise
 
@@ -94,9 +94,10 @@ class Shards:
         for number, path in enumerate(paths):
             records, faults = read_index(path, number)
             for fault in faults:
+                text = printable(f"{path}{fault}")
                 if not skip:
-                    raise SettingError(f"data.root: {path}{fault}; mend it, or set data.on_error=skip")
-                print(f"nestedga: {path}{fault}; left out", flush=True)
+                    raise SettingError(f"data.root: {text}; mend it, or set data.on_error=skip")
+                print(f"nestedga: {text}; left out", flush=True)
             parts.append(records)
         self._paths = paths
         self._records = Records(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -104,7 +105,7 @@ class Shards:
         self._open = lru_cache(OPEN_SHARDS)(_File)
 
     def name(self, index: int) -> str:
-        return f"{self._paths[self._records.shard[index]]}: {os.fsdecode(self._records.key[index])}"
+        return printable(f"{self._paths[self._records.shard[index]]}: {os.fsdecode(self._records.key[index])}")
 
     def read(self, index: int) -> bytes:
         offset, size = self._records.place[index].tolist()
@@ -126,6 +127,10 @@ def read_index(path: Path, number: int) -> tuple[Records, list[str]]:
             length = os.fstat(file.fileno()).st_size
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                if member.size < 0 or tar.offset <= member.offset:
+                    # A header may say so, and tarfile go back by as much, for ever (CVE-2025-8194).
+                    faults.append(f" is damaged at byte {member.offset:,}")
+                    break
                 folder, slash, last = member.name.rpartition("/")
                 stem, _, suffix = last.partition(".")
                 key, suffix = folder + slash + stem, suffix.lower()
@@ -139,10 +144,12 @@ def read_index(path: Path, number: int) -> tuple[Records, list[str]]:
                     label = _label(_content(tar, member), suffix)
                     if label is not None:
                         labels[key] = label
-            # Of a damaged header, tarfile makes a quiet end; a true one is a block of zeros.
-            if os.pread(file.fileno(), tarfile.BLOCKSIZE, tar.offset) != bytes(tarfile.BLOCKSIZE):
-                faults.append(f" is cut short or damaged at byte {tar.offset:,}")
-    except (OSError, tarfile.TarError) as error:
+            else:
+                # Of a damaged header, tarfile makes a quiet end; a true one is a block of zeros.
+                if os.pread(file.fileno(), tarfile.BLOCKSIZE, tar.offset) != bytes(tarfile.BLOCKSIZE):
+                    faults.append(f" is cut short or damaged at byte {tar.offset:,}")
+    except (OSError, ValueError, OverflowError, RecursionError, tarfile.TarError) as error:
+        # Not only tarfile's own: of what it reads in a header, it trusts most.
         faults.append(f" is no intact, uncompressed tar file ({error})")
     faults += [
         f': {key} has no label, a whole number from 0 in .cls or as "label" in .json'
@@ -168,7 +175,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 def _label(content: bytes, suffix: str) -> int | None:
     try:
         value = int(content) if suffix == "cls" else json.loads(content)["label"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):  # the last: too deep a json
         return None
     return value if type(value) is int and 0 <= value < 2**31 else None
 

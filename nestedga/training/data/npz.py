@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -57,10 +58,9 @@ class Npz(Arrays):
             self.transform = measured_transform(self.training_inputs())
         elif np.issubdtype(train.inputs.dtype, np.floating):
             measured = self.training_inputs()
-            self._splits = {
-                split: (part._replace(inputs=standardised(part.inputs, measured)), rows)
-                for split, (part, rows) in self._splits.items()
-            }
+            parts = {part.source: part for part, _ in self._splits.values()}  # which splits share
+            done = {source: part._replace(inputs=standardised(part.inputs, measured)) for source, part in parts.items()}
+            self._splits = {split: (done[part.source], rows) for split, (part, rows) in self._splits.items()}
 
 
 def _read(path: Path) -> dict[str, Array]:
@@ -70,7 +70,8 @@ def _read(path: Path) -> dict[str, Array]:
             raise ValueError("it holds one array without a name; use numpy.savez")
         with file:
             return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error) as error:
+        # RuntimeError: members that are encrypted, or packed in a way that this Python does not know
         raise SettingError(f"data.path={path} is missing or no intact .npz file ({error})") from error
 
 

@@ -27,9 +27,10 @@ class Series:
     which is known by then.
 
     Args:
-        path: a CSV file, delimited by commas, semicolons or tabs, with or without a header; columns without a number,
-            such as dates, are ignored. None: 12,000 potentials across the membrane of a nerve cell, one every 0.5 ms,
-            which matplotlib ships (its first logo was drawn with them).
+        path: a CSV file, delimited by tabs or semicolons where its first row has one, else by commas, with or without
+            a header; decimals have a point; columns without a number, such as dates, are ignored. None: 12,000
+            potentials across the membrane of a nerve cell, one every 0.5 ms, which matplotlib ships (its first logo was
+            drawn with them).
         columns: name or number (from 0) of a column, or a list of them; None: all that hold numbers.
         window: rows that the model sees.
         horizon: rows that it forecasts.
@@ -93,7 +94,8 @@ def read_csv(path: Path, columns: str | int | Sequence[str | int] | None = None)
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            delimiter = max(",;\t", key=file.readline().count)
+            first = file.readline()
+            delimiter = next((mark for mark in "\t;" if mark in first), ",")  # a comma may be a decimal one
             file.seek(0)
             lines = list(csv.reader(file, delimiter=delimiter, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -104,6 +106,8 @@ def read_csv(path: Path, columns: str | int | Sequence[str | int] | None = None)
     for number, line in enumerate(lines, 1):
         if len(line) != width:
             raise SettingError(f"data.path={path}: row {number} has {len(line)} fields and row 1 has {width}; mend it")
+    if columns is None:
+        _refuse_commas(path, lines)
     with_numbers = [at for at in range(width) if any(_number(line[at]) is not None for line in lines[1:])]
     if not with_numbers:
         raise SettingError(f"data.path={path}: no column holds numbers; is this a CSV file?")
@@ -125,6 +129,17 @@ def read_csv(path: Path, columns: str | int | Sequence[str | int] | None = None)
                 )
             rows[number, place] = value
     return [names[at] for at in chosen], rows
+
+
+def _refuse_commas(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    """A column of such numbers would be taken for one without any, and ignored."""
+    for number, line in enumerate(lines, 1):
+        for text in line:
+            if "," in text and _number(text.replace(",", "")) is not None:
+                raise SettingError(
+                    f"data.path={path}: row {number} holds {text!r}; write decimals with a point and nothing between "
+                    "thousands, or name the columns to be used in data.columns"
+                )
 
 
 def _number(text: str) -> float | None:

@@ -35,6 +35,7 @@ class Synthetic:
         images += patterns[targets]
         train, fitness = split_of(num_samples, fitness_size, seed=1)
         self._parts = {"train": train, "fitness": fitness, "test": np.arange(num_samples, total)}
+        self.num_classes = num_classes
         self._images, self._targets = torch.from_numpy(images), torch.from_numpy(targets)
 
     def size(self, split: str) -> int:

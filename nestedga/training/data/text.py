@@ -32,6 +32,7 @@ class Text:
 
     Attributes:
         vocabulary: the character of each index, with U+FFFD for all others and for indices without one.
+        num_classes: indices, as ``vocabulary_size`` has it.
 
     Raises:
         SettingError: the file cannot be read, or the text is too short.
@@ -63,6 +64,7 @@ class Text:
                     f"data.context={context} leaves no {split} sample: that split has {end - begin} of {len(points)} "
                     "characters; use a shorter context or another share"
                 )
+        self.num_classes = vocabulary_size
         known, counts = np.unique(points[: borders[1]], return_counts=True)
         known = np.sort(known[np.argsort(-counts, kind="stable")[: vocabulary_size - 1]])
         self.vocabulary = "\ufffd" + "".join(map(chr, known)) + "\ufffd" * (vocabulary_size - 1 - len(known))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TypeGuard
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import Strengths
+from nestedga.training.data.base import Strengths, Transform
 
 # Strength: (least, most, whole number?)
 STRENGTHS: dict[str, tuple[float, float, bool]] = {
@@ -135,6 +136,11 @@ class ImageTransform:
             matrix = hue @ (identity + (saturation - 1.0) * (identity - grey))
         offset = (matrix @ self.mean) * (1.0 - contrast[:, 0]) - self.mean
         return matrix * (bright * contrast) / self.deviation[:, None], offset / self.deviation
+
+
+def lies_in_draws(transform: Transform | None) -> TypeGuard[ImageTransform]:
+    """Whether a transform does what its ``draws`` say and no more; then whoever applies these may do without it."""
+    return isinstance(transform, ImageTransform) and type(transform).__call__ is ImageTransform.__call__
 
 
 def apply(images: torch.Tensor, draws: Draws) -> torch.Tensor:

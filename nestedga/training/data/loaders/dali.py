@@ -15,10 +15,10 @@ from torch.utils.dlpack import from_dlpack
 
 from nestedga.errors import SettingError
 from nestedga.training.data.base import Batch, Dataset, Piece, Strengths
-from nestedga.training.data.encoded import stored
+from nestedga.training.data.encoded import EncodedImages, stored
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
-from nestedga.training.data.transform import ImageTransform
+from nestedga.training.data.transform import lies_in_draws
 
 try:
     from nvidia.dali import fn, types
@@ -32,10 +32,12 @@ except ImportError as error:
     ) from error
 
 DEPTH = 4  # pieces that wait at most; more only takes memory
+# What coord_transform takes: dali/operators/geometry/coord_transform.h
+MOST_CHANNELS, TYPES = 6, (torch.uint8, torch.int16, torch.int32, torch.float32)
 
 
 class DaliLoader:
-    """Serves data sets whose transform is an ``ImageTransform``.
+    """Serves data sets whose transform is an ``ImageTransform``, with images of at most ``MOST_CHANNELS``.
 
     Raises:
         SettingError: the data set is of another kind.
@@ -43,8 +45,19 @@ class DaliLoader:
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         transform = getattr(dataset, "transform", None)
-        if not isinstance(transform, ImageTransform):
-            raise SettingError("data.loader=dali serves images, and this data set has others; use data.loader=torch")
+        if not lies_in_draws(transform):
+            raise SettingError(
+                "data.loader=dali serves images, by an ImageTransform without a __call__ of its own, and this data set "
+                "has others; use data.loader=torch"
+            )
+        if not isinstance(dataset, EncodedImages):  # those are bytes, in colour
+            images, _ = dataset.batch("train", np.arange(1))
+            if images.shape[-1] > MOST_CHANNELS or images.dtype not in TYPES:
+                raise SettingError(
+                    f"data.loader=dali serves images of at most {MOST_CHANNELS} channels, in uint8, int16, int32 or "
+                    f"float32, and these have {images.shape[-1]}, in {str(images.dtype).removeprefix('torch.')}; use "
+                    "data.loader=torch"
+                )
         self._dataset, self._device, self._transform = dataset, device, transform
         self._decode = DaliDecoder(device)
         self._pipeline: Any = None

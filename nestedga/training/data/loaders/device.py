@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from nestedga.training.data.base import SPLITS, Batch, Dataset, Indices, Piece, 
 from nestedga.training.data.encoded import EncodedImages
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
-from nestedga.training.data.transform import Draws, ImageTransform, apply
+from nestedga.training.data.transform import Draws, apply, lies_in_draws
 
 GROUP_PIECES, GROUP_BYTES = 16, 8 << 20  # changed at once, at most: enough to keep a GPU busy, stored bytes
 READ_AT_ONCE = 1024  # samples
@@ -116,7 +116,7 @@ class DeviceLoader:
 
     def _drawn(self, pieces: list[Piece], shape: torch.Size, strengths: Strengths) -> _Group:
         transform = self._transform
-        if not isinstance(transform, ImageTransform):
+        if not lies_in_draws(transform):
             return _Group(pieces, None)
         height, width = shape[:2]
         draws = [transform.draws(_rng(piece), len(piece.indices), height, width, strengths) for piece in pieces]
@@ -145,4 +145,6 @@ def _rng(piece: Piece) -> np.random.Generator | None:
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Not SC_AVPHYS_PAGES, which leaves out what the system would give back of its file cache.
+    sizes = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(sizes["MemAvailable"].removesuffix("kB")) * 1024
