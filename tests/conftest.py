@@ -79,8 +79,17 @@ class Answer:
         return [line for line in self.err.splitlines() if line.startswith("nestedga")]
 
 
+# Of Open MPI 5's launcher, once in some hundreds of starts and before it has started any rank.
+LAUNCHER_FAILED = "The PMIx server's listener thread failed to start"
+
+
 def run_command(command: list[str], cwd: Path, limit: float) -> subprocess.CompletedProcess:
-    """Runs in a process group of its own, which is killed whole at the limit."""
+    """Runs in a process group of its own, killed whole at the limit; again where the launcher itself failed."""
+    answer = _run_once(command, cwd, limit)
+    return _run_once(command, cwd, limit) if answer.returncode and LAUNCHER_FAILED in answer.stderr else answer
+
+
+def _run_once(command: list[str], cwd: Path, limit: float) -> subprocess.CompletedProcess:
     process = subprocess.Popen(
         command,
         cwd=cwd,
