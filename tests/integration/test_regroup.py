@@ -70,6 +70,7 @@ def test_who_goes_on_gets_the_ranks_of_those_who_do_not(nestedga, ranks, group_s
     assert max(evaluation["ranks"] for evaluation in told(answer)) > group_size
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("resplit", [SPARE, FITNESS])
 def test_networks_are_trained_by_groups_that_come_and_go(nestedga, resplit):
     """2 x 2, 1 x 4, 2 x 2 ranks and so on, each time with weights that another group has trained."""

@@ -31,7 +31,7 @@ def test_killed_ten_times_a_search_ends_as_if_never_interrupted(nestedga, killed
     assert pieces.outcome == whole.outcome
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_in_training_it_ends_with_the_same_bits(nestedga, killed):
     whole = nestedga(4, *DIGITS, folder="whole")
     dice = random.Random(1)

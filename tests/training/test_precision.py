@@ -32,7 +32,7 @@ def test_a_rank_without_a_piece_takes_part_in_a_step_of_fp16():
     assert parameter.tolist() == [0.0, 0.0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
 def test_compiled_models_train_alike_and_keep_their_names(mpi):
     check(mpi("training/precision_program.py", 0, *COMPILED, limit=280))
