@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import itertools
 import pickle
@@ -25,7 +24,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from nestedga.errors import SettingError
+from nestedga.errors import SettingError, nearest
 from nestedga.layout import largest_group
 from nestedga.member import GeneValue, Genotype
 from nestedga.space import Space
@@ -264,7 +263,7 @@ class Configuration:
                 self._check_below_group(space, gene.path, group)
             elif not groups[gene.path] and gene.path not in known:
                 raise SettingError(
-                    f"space.{gene.path}: there is no setting {gene.path}; the nearest is {_nearest(gene.path, known)} "
+                    f"space.{gene.path}: there is no setting {gene.path}; the nearest is {nearest(gene.path, known)} "
                     f"(a new one is made with +{gene.path}=VALUE)"
                 )
 
@@ -276,7 +275,7 @@ class Configuration:
             if path not in known:
                 raise SettingError(
                     f"space.{path}: with {group}={choice} there is no setting {path}; the nearest is "
-                    f"{_nearest(path, known)} (space.{path}.when.{group}=[...] names the choices that have it)"
+                    f"{nearest(path, known)} (space.{path}.when.{group}=[...] names the choices that have it)"
                 )
 
     @staticmethod
@@ -313,7 +312,7 @@ def split_off(name: str, kind: type[T], overrides: Sequence[str]) -> tuple[T, li
             if override.is_sweep_override():
                 raise SettingError(f"{override.input_line} names several values; choose one")
             if path not in known:
-                raise SettingError(f"{path} is no setting; the nearest is {_nearest(path, known)}")
+                raise SettingError(f"{path} is no setting; the nearest is {nearest(path, known)}")
             try:
                 OmegaConf.update(section, path.partition(".")[2], value)
             except OmegaConfBaseException as error:
@@ -462,7 +461,7 @@ def _one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
         names = ", ".join(options.group(2).split())
         return f"{missing.group(1).replace('/', '=')} is unknown; known {options.group(1)}: {names}"
     if stranger := re.search(r"Could not override '([^']*)'", text):
-        return f"{stranger.group(1)} is no setting; the nearest is {_nearest(stranger.group(1), _settings(overrides))}"
+        return f"{stranger.group(1)} is no setting; the nearest is {nearest(stranger.group(1), _settings(overrides))}"
     if error.__cause__ is not None:
         text = f"{text}: {error.__cause__}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -479,10 +478,6 @@ def _choices_while_active(space: Space, path: str, group: str) -> list[GeneValue
         possible = values if parent == group else _choices_while_active(space, parent, group)
         choices = [choice for choice in choices if choice in possible]
     return choices
-
-
-def _nearest(path: str, known: Sequence[str]) -> str:
-    return (difflib.get_close_matches(path, known, n=1, cutoff=0.0) or ["none"])[0]
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

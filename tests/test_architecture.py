@@ -124,4 +124,4 @@ def test_mpi_is_not_started_by_importing_us():
 def test_a_rank_does_not_load_what_it_may_never_need():
     # Torch's compiler takes two seconds, DALI one; and a job has as many ranks as it has.
     slow = {"torch._dynamo", "torch._inductor", "nvidia.dali", "PIL", "pytorch_optimizer"}
-    assert not slow & loaded_by("nestedga.evaluators.training")
+    assert not slow & loaded_by("nestedga.evaluators.training", "nestedga.training.data.loaders.torch")

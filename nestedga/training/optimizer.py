@@ -35,6 +35,8 @@ def drop_foreign(optimizer: torch.optim.Optimizer, make: Callable[[torch.nn.Modu
     It would be misread, or stay for ever. What belongs there is what a tiny optimizer of the same making keeps after
     one step; where that cannot step on parameters of one number each, nobody knows, and everything stays.
     """
+    if not optimizer.state:
+        return
     tiny = torch.nn.ParameterList(torch.zeros((1,) * dimension) for dimension in sorted(_dimensions(optimizer)))
     for parameter in tiny:
         parameter.grad = torch.zeros_like(parameter)

@@ -7,7 +7,6 @@ loader costs shows in the steps' rate beside that of the batch that stays.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -108,13 +107,3 @@ def _turn(model: ResNet, optimizer: torch.optim.Optimizer, batches: Iterator[Bat
         step += 1
         if step == WARM_UP_STEPS:
             waited, began = 0.0, time.perf_counter()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.input_wait")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,6 @@ are taken off, and the largest rest of all groups counts.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from typing import Any
 
@@ -86,13 +85,3 @@ def generations_of(records: list[dict[str, Any]]) -> list[Generation]:
 
 def _rest(ledger: dict[str, float]) -> float:
     return ledger["duration"] - sum(ledger.get(activity, 0.0) for activity in TRAINING)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.outer_loop")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,6 @@ ranks evaluate: from the latest first evaluation to the earliest last one.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -85,13 +84,3 @@ def _rate(times: Sequence[Sequence[float]]) -> float:
     """Evaluations a second of all ranks together, while all evaluate."""
     begin, end = max(ts[0] for ts in times), min(ts[-1] for ts in times)
     return sum(begin < t <= end for ts in times for t in ts) / (end - begin)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.propulate")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -33,13 +32,3 @@ def _run(seed: int, short: bool) -> tuple[float, float]:
         summary = run_summary(4, ["+experiment=digits_pbt", f"seed={seed}", *shorter], Path(folder), limit=600)
         took = time.perf_counter() - began
     return took, float(summary["best"]["test"]["accuracy"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.quickstart")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,6 @@ fastest counts. A generation lasts from its predecessor's last result to its own
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -112,13 +111,3 @@ def _theirs(
     if answer.returncode:
         raise RuntimeError(f"Ray failed with {words}:\n{answer.stderr[-4000:]}")
     return float(np.median(np.diff(json.loads(answer.stdout.splitlines()[-1]))))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ray_tune")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,6 @@ by its true one) is ranked among them. 1 is the best rank, the mean of all is 4.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -157,13 +156,3 @@ def _verdict(worst: NDArray[np.float64]) -> str:
 
 def _marked(text: str, bold: bool) -> str:
     return f"**{text}**" if bold else text
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sigma")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -104,13 +103,3 @@ def _slow_row(mean: float, prefetch: int, figures: Figures) -> list[str]:
         f"{each * 1e3:.1f}",
         f"{mean / each:.0f} groups",
     ]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.simulated")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,6 @@ never too much.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 
 from nestedga.journal import Record
@@ -75,13 +74,3 @@ def utilisation(records: Iterable[Record], budget: float, groups: int) -> tuple[
             drawn = drawn_seconds(record["evaluation"]["member_id"])
             shares.append(max(0.0, drawn - max(0.0, record["time"] - end)))
     return sum(shares) / (budget * groups), sum(share > 0.0 for share in shares)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.utilisation")
-    parser.add_argument("--short", action="store_true")
-    print(measure(parser.parse_args().short).markdown())
-
-
-if __name__ == "__main__":
-    main()

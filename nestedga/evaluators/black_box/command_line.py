@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import string
 from collections.abc import Mapping
 from typing import Any
 
-from nestedga.errors import SettingError
+from nestedga.errors import SettingError, nearest
 
 LISTS = ("arguments", "test_arguments")
 GIVEN = ("budget", "checkpoint_in", "checkpoint_out", "member_id", "node_rank", "ranks", "result", "seed")
@@ -38,7 +37,7 @@ class CommandLine:
             if name not in used:
                 raise SettingError(
                     f"command.{name} is used by nobody: command.{' and command.'.join(self._names)} have no "
-                    f"{{{name}}}; the nearest is {_nearest(name, sorted(used))}"
+                    f"{{{name}}}; the nearest is {nearest(name, sorted(used))}"
                 )
         for which, names in self._names.items():
             if "checkpoint_in" in names and not self.uses("checkpoint_out"):
@@ -96,7 +95,7 @@ class CommandLine:
                 if name not in self._values and name not in GIVEN:
                     known = sorted({*self._values, *GIVEN})
                     raise SettingError(
-                        f"command.{which}: nothing fills {{{name}}}; the nearest is {{{_nearest(name, known)}}} "
+                        f"command.{which}: nothing fills {{{name}}}; the nearest is {{{nearest(name, known)}}} "
                         f"(a new one is made with +command.{name or 'NAME'}=VALUE)"
                     )
             names.update(fields)
@@ -128,7 +127,3 @@ def _text_or_number(name: str, value: Any) -> str | int | float:
 
 def _plain(value: str | int | float) -> str | int | float:
     return str(value).lower() if isinstance(value, bool) else value  # true and false, as they are typed
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    return (difflib.get_close_matches(name, known, n=1, cutoff=0.0) or ["none"])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import Indices, split_of
+from nestedga.training.data.base import Indices, cut_off_test, split_of
 from nestedga.training.data.transform import ImageTransform
 
 Array = NDArray[Any]
@@ -46,14 +45,9 @@ class Arrays:
         num_train = len(train.targets)
         rest: Indices = np.arange(num_train)
         if test is None:
-            if type(test_size) is not int or not 0 < test_size < num_train:
-                raise SettingError(
-                    f"data.test_size={test_size!r} must be a whole number above 0 and below the {num_train} samples, "
-                    "for there are no test samples of their own"
-                )
-            order = np.random.default_rng(0).permutation(num_train)
-            rest = np.sort(order[test_size:])
-            self._splits = {"test": (train, np.sort(order[:test_size]))}
+            rest, cut = cut_off_test(num_train, test_size, "samples")
+            rest = np.sort(rest)
+            self._splits = {"test": (train, cut)}
         elif test_size is not None:
             raise SettingError(f"data.test_size={test_size}: there are test samples of their own; use null")
         else:
@@ -132,8 +126,3 @@ def with_channels(images: Array, source: str) -> Array:
     if images.ndim not in (3, 4):
         raise SettingError(f"data: images of shape {images.shape} in {source}; use (n, height, width[, channels])")
     return images[..., None] if images.ndim == 3 else images
-
-
-def listed(names: Sequence[str]) -> str:
-    """For a message."""
-    return ", ".join(names) or "nothing"

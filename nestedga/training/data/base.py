@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +47,22 @@ class Dataset(Protocol):
         ...
 
 
+@runtime_checkable
+class CroppedDataset(Dataset, Protocol):
+    """Images that are decoded whenever they are wanted, in crops drawn for them."""
+
+    def cropped(
+        self,
+        split: str,
+        indices: Indices,
+        rng: np.random.Generator | None,
+        strengths: Strengths,
+        decode: Callable[..., Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As ``batch``, in random crops where there is an ``rng``; see ``encoded.py``, also for decoders."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Samples that go through the model together, on one rank.
@@ -58,6 +74,10 @@ class Piece:
 
     indices: Indices
     key: int | None = None
+
+    def rng(self) -> np.random.Generator | None:
+        """Of these draws, from their beginning."""
+        return None if self.key is None else np.random.default_rng(self.key)
 
 
 class Batch(NamedTuple):
@@ -95,3 +115,20 @@ def split_of(num_train: int, fitness_size: int, seed: int) -> tuple[Indices, Ind
         )
     order = np.random.default_rng(seed).permutation(num_train)
     return np.sort(order[fitness_size:]), np.sort(order[:fitness_size])
+
+
+def cut_off_test(num_samples: int, test_size: int | None, what: str) -> tuple[Indices, Indices]:
+    """Indices (rest, shuffled; test) where a test split must be cut off, the same for every run and member.
+
+    Args:
+        num_samples: of all.
+        test_size: of the test split.
+        what: samples or images, for a message.
+    """
+    if type(test_size) is not int or not 0 < test_size < num_samples:
+        raise SettingError(
+            f"data.test_size={test_size!r} must be a whole number above 0 and below the {num_samples} {what}, for "
+            f"there are no test {what} of their own"
+        )
+    order = np.random.default_rng(0).permutation(num_samples)
+    return order[test_size:], np.sort(order[:test_size])

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import IGNORED, Dataset, Indices, Strengths, split_of
+from nestedga.training.data.base import IGNORED, Indices, Strengths, cut_off_test, split_of
 from nestedga.training.data.transform import STRENGTHS, ImageTransform
 
 SUFFIXES = ("jpg", "jpeg", "png", "bmp", "webp", "gif", "tif", "tiff", "ppm", "pgm")
@@ -105,13 +105,7 @@ class EncodedImages:
         train, test = parts
         order: Indices = np.arange(len(train.targets))
         if test is None:
-            if type(test_size) is not int or not 0 < test_size < len(order):
-                raise SettingError(
-                    f"data.test_size={test_size!r} must be a whole number above 0 and below the {len(order)} images, "
-                    "for data.root has no test images of its own"
-                )
-            order = np.random.default_rng(0).permutation(len(order))
-            order, cut = order[test_size:], np.sort(order[:test_size])
+            order, cut = cut_off_test(len(order), test_size, "images")
             self._parts = {"test": (train, cut)}
         elif test_size is not None:
             raise SettingError(f"data.test_size={test_size}: data.root has test images of its own; use null")
@@ -125,19 +119,27 @@ class EncodedImages:
         return len(self._parts[split][1])
 
     def batch(self, split: str, indices: Indices) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.cropped(split, indices, None, {}, decode_with_pillow)
+        return self.cropped(split, indices, None, {})
 
     def cropped(
-        self, split: str, indices: Indices, rng: np.random.Generator | None, strengths: Strengths, decode: Decoder
+        self,
+        split: str,
+        indices: Indices,
+        rng: np.random.Generator | None,
+        strengths: Strengths,
+        decode: Decoder | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Stored inputs, shape (n, side, side, 3), uint8, and targets; without an ``rng`` cropped as for measuring."""
+        """Stored inputs, shape (n, side, side, 3), uint8, and targets; without an ``rng`` cropped as for measuring.
+
+        Pillow decodes them unless another ``decode`` is given.
+        """
         samples, rows = self._parts[split]
         rows = rows[indices]
         images = [self._open(samples, row) for row in rows]
         sizes = np.array([image.image.size[::-1] if image else (1, 1) for image in images]).reshape(-1, 2)
         boxes = self._boxes(sizes, rng, strengths)
         found = np.array([row for row, image in enumerate(images) if image], np.int64)
-        pixels, errors = decode([image for image in images if image], boxes[found], self.side)
+        pixels, errors = (decode or decode_with_pillow)([image for image in images if image], boxes[found], self.side)
         for at, error in errors.items():
             self._lose(samples.name(int(rows[found[at]])), error)
         intact = np.delete(found, list(errors))
@@ -182,20 +184,6 @@ def skips(on_error: str) -> bool:
     if on_error not in ("refuse", "skip"):
         raise SettingError(f"data.on_error={on_error!r} is unknown; use refuse or skip")
     return on_error == "skip"
-
-
-def stored(
-    dataset: Dataset,
-    split: str,
-    indices: Indices,
-    rng: np.random.Generator | None,
-    strengths: Strengths,
-    decode: Decoder,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a data set keeps of some samples, and targets; encoded images come decoded, in crops drawn from ``rng``."""
-    if isinstance(dataset, EncodedImages):
-        return dataset.cropped(split, indices, rng, strengths, decode)
-    return dataset.batch(split, indices)
 
 
 def random_boxes(rng: np.random.Generator, sizes: Indices, least_area: float) -> Indices:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from nestedga.errors import SettingError
-from nestedga.training.data.arrays import Array, Arrays, Part, listed, measured_transform, standardised, with_channels
+from nestedga.training.data.arrays import Array, Arrays, Part, measured_transform, standardised, with_channels
 
 KINDS = ("images", "inputs")
 
@@ -43,7 +43,8 @@ class Npz(Arrays):
         kinds = [kind for kind in KINDS if kind in arrays]
         if len(kinds) != 1 or "targets" not in arrays:
             raise SettingError(
-                f"data.path={path} holds {listed(list(arrays))}; it must hold targets, and either images or inputs"
+                f"data.path={path} holds {', '.join(arrays) or 'nothing'}; it must hold targets, and either images or "
+                "inputs"
             )
         kind = kinds[0]
         train = _part(arrays, "", kind, path)

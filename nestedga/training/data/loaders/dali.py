@@ -14,17 +14,15 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import Batch, Dataset, Piece, Strengths
-from nestedga.training.data.encoded import EncodedImages, stored
+from nestedga.training.data.base import Batch, CroppedDataset, Dataset, Piece, Strengths
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
 from nestedga.training.data.transform import lies_in_draws
 
 try:
     from nvidia.dali import fn, types
-    from nvidia.dali.pipeline import Pipeline
 
-    from nestedga.training.data.loaders.dali_decode import DaliDecoder
+    from nestedga.training.data.loaders.dali_decode import DaliDecoder, empty_pipeline
 except ImportError as error:
     raise SettingError(
         f"data.loader=dali, and NVIDIA DALI is not installed here ({error}); pip install nvidia-dali-cuda130 (or "
@@ -50,7 +48,7 @@ class DaliLoader:
                 "data.loader=dali serves images, by an ImageTransform without a __call__ of its own, and this data set "
                 "has others; use data.loader=torch"
             )
-        if not isinstance(dataset, EncodedImages):  # those are bytes, in colour
+        if not isinstance(dataset, CroppedDataset):  # those are bytes, in colour
             images, _ = dataset.batch("train", np.arange(1))
             if images.shape[-1] > MOST_CHANNELS or images.dtype not in TYPES:
                 raise SettingError(
@@ -86,8 +84,11 @@ class DaliLoader:
         before: torch.Tensor | None = None  # the targets of that one
         try:
             for piece in pieces:
-                rng = None if piece.key is None else np.random.default_rng(piece.key)
-                images, targets = stored(self._dataset, split, piece.indices, rng, strengths, self._decode)
+                rng = piece.rng()
+                if isinstance(self._dataset, CroppedDataset):
+                    images, targets = self._dataset.cropped(split, piece.indices, rng, strengths, self._decode)
+                else:
+                    images, targets = self._dataset.batch(split, piece.indices)
                 if before is not None:
                     yield self._take(before)
                 if self._pipeline is None or len(images) > self._pipeline.max_batch_size:
@@ -104,13 +105,7 @@ class DaliLoader:
         """A pipeline for batches of as many images as these, or fewer, of their shape."""
         n, height, width, _ = images.shape
         on_gpu = self._device.type == "cuda"
-        pipeline = Pipeline(
-            batch_size=n,
-            num_threads=torch.get_num_threads(),  # training.threads
-            device_id=self._device.index if on_gpu else None,
-            prefetch_queue_depth=1,
-            seed=0,  # it draws nothing
-        )
+        pipeline = empty_pipeline(self._device, n)
         with pipeline:
             stored_images = fn.external_source(name="images", layout="HWC", device="gpu" if images.is_cuda else "cpu")
             colours = fn.coord_transform(

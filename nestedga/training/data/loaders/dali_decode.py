@@ -66,13 +66,7 @@ class DaliDecoder:
     def _build(self, side: int, most: int) -> Any:
         """Encoded bytes and boxes in, pixels of shape (n, side, side, 3) out."""
         on_gpu = self._device.type == "cuda"
-        pipeline = Pipeline(
-            batch_size=most,
-            num_threads=torch.get_num_threads(),  # training.threads
-            device_id=self._device.index if on_gpu else None,
-            prefetch_queue_depth=1,
-            seed=0,  # it draws nothing
-        )
+        pipeline = empty_pipeline(self._device, most)
         with pipeline:
             crops = fn.decoders.image_slice(
                 fn.external_source(name="encoded"),
@@ -88,6 +82,17 @@ class DaliDecoder:
             pipeline.set_outputs(pixels)
         pipeline.build()
         return pipeline
+
+
+def empty_pipeline(device: torch.device, most: int) -> Any:
+    """A pipeline for at most so many images at once, without operators yet."""
+    return Pipeline(
+        batch_size=most,
+        num_threads=torch.get_num_threads(),  # training.threads
+        device_id=device.index if device.type == "cuda" else None,
+        prefetch_queue_depth=1,
+        seed=0,  # it draws nothing
+    )
 
 
 def _is_plain(encoded: Encoded) -> bool:

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import SPLITS, Batch, Dataset, Indices, Piece, Strengths
-from nestedga.training.data.encoded import EncodedImages
+from nestedga.training.data.base import SPLITS, Batch, CroppedDataset, Dataset, Indices, Piece, Strengths
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
 from nestedga.training.data.transform import Draws, apply, lies_in_draws
@@ -45,7 +44,7 @@ class DeviceLoader:
     """
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
-        if isinstance(dataset, EncodedImages):
+        if isinstance(dataset, CroppedDataset):
             raise SettingError(
                 "data.loader=device cannot keep images that are decoded for every crop; use torch or dali"
             )
@@ -119,7 +118,7 @@ class DeviceLoader:
         if not lies_in_draws(transform):
             return _Group(pieces, None)
         height, width = shape[:2]
-        draws = [transform.draws(_rng(piece), len(piece.indices), height, width, strengths) for piece in pieces]
+        draws = [transform.draws(piece.rng(), len(piece.indices), height, width, strengths) for piece in pieces]
         return _Group(pieces, Draws.join(draws))
 
     def _make(self, kept: _Kept, group: _Group, strengths: Strengths) -> Iterator[Batch]:
@@ -134,12 +133,8 @@ class DeviceLoader:
             begin = mine.stop
             own = inputs[mine]
             if self._transform is not None and group.draws is None:
-                own = self._transform(own, _rng(piece), strengths)
+                own = self._transform(own, piece.rng(), strengths)
             yield Batch(own, targets[mine], int(kept.counts[piece.indices].sum()))
-
-
-def _rng(piece: Piece) -> np.random.Generator | None:
-    return None if piece.key is None else np.random.default_rng(piece.key)
 
 
 def _free_bytes(device: torch.device) -> int:

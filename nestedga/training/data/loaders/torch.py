@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
 
-from nestedga.training.data.base import Batch, Dataset, Piece, Strengths
-from nestedga.training.data.encoded import decode_with_pillow, stored
+from nestedga.training.data.base import Batch, CroppedDataset, Dataset, Piece, Strengths
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
 
@@ -36,8 +34,11 @@ class TorchLoader:
             self._ahead = None
 
     def _make(self, split: str, piece: Piece, strengths: Strengths) -> Batch:
-        rng = None if piece.key is None else np.random.default_rng(piece.key)
-        inputs, targets = stored(self._dataset, split, piece.indices, rng, strengths, decode_with_pillow)
+        rng = piece.rng()
+        if isinstance(self._dataset, CroppedDataset):
+            inputs, targets = self._dataset.cropped(split, piece.indices, rng, strengths)
+        else:
+            inputs, targets = self._dataset.batch(split, piece.indices)
         if self._transform is not None:
             inputs = self._transform(inputs, rng, strengths)
         if self._device.type == "cuda":  # from pinned memory, copies run beside the computation
