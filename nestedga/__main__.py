@@ -11,9 +11,9 @@ from typing import NoReturn
 
 from nestedga.comm.launcher import die_with_launcher, launched_rank, launched_size
 from nestedga.config import Configuration, jobs_of, show
+from nestedga.coordination.search_process import SearchProcess
 from nestedga.errors import SettingError
 from nestedga.plan import make_parts, make_search
-from nestedga.search_process import SearchProcess
 
 HYDRA_OWN = (
     "--help",

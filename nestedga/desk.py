@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 from nestedga import __version__, journal
-from nestedga.border import Border
 from nestedga.comm.groups import library_version
 from nestedga.comm.launcher import launched_rank
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.border import Border
+from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.search_process import DistantSearch, SearchProcess
 from nestedga.errors import SettingError
 from nestedga.journal import Journal
 from nestedga.plan import Plan
@@ -25,7 +26,6 @@ from nestedga.report.progress import say
 from nestedga.report.summary import closing, show, summarise
 from nestedga.run_folder import RunFolder, write_beside
 from nestedga.search.base import Generational, Search
-from nestedga.search_process import DistantSearch, SearchProcess
 
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
@@ -84,6 +84,7 @@ class Desk:
             allotment=plan.allotment,
             border=self._border,
             max_seconds=plan.settings["run"]["max_seconds"],
+            repeatable=plan.evaluator.repeatable,
         )
         self.coordinator.replay(self.displays.replayed(journal.read(folder.journal)))
         self._warn_of_idle_ranks()

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nestedga.allotment import Allotment
 from nestedga.config import Configuration, build
+from nestedga.coordination.allotment import Allotment
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator
 from nestedga.layout import Layout, parted
@@ -18,7 +18,7 @@ from nestedga.objectives import Objectives
 from nestedga.search.base import Search
 from nestedga.search.demes import TOPOLOGIES
 from nestedga.space import Space
-from nestedga.state_limits import StateLimits
+from nestedga.states.limits import StateLimits
 
 IMMIGRATION = ("genetic", "model_based", "pb2", "pbt", "pbt_async", "steady_state")  # known to take immigrants
 

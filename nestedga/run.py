@@ -9,20 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestedga.border import Border
 from nestedga.comm.collectives import Collectives, Leader
 from nestedga.comm.exchange import Channel
 from nestedga.comm.groups import Group, World, agree, decide, meet
 from nestedga.comm.lifeline import Lifeline
 from nestedga.comm.waiting import gather_all
 from nestedga.config import Configuration
+from nestedga.coordination.border import Border
+from nestedga.coordination.search_process import SearchProcess
+from nestedga.coordination.serve import serve
 from nestedga.ledger import Ledger
 from nestedga.place import Place
 from nestedga.plan import Plan, make_plan
 from nestedga.run_folder import PartFolder, RunFolder, check_same, choose_folder, write_beside
-from nestedga.search_process import SearchProcess
-from nestedga.serve import serve
-from nestedga.state_limits import StateLimits
+from nestedga.states.limits import StateLimits
 from nestedga.watchdog import Watchdog
 from nestedga.worker import Seat, Worker
 

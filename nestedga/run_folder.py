@@ -14,7 +14,7 @@ import yaml
 
 from nestedga import journal
 from nestedga.errors import SettingError
-from nestedga.state import State
+from nestedga.states.state import State
 
 # Settings that may differ when a run goes on: none of them changes what a member's training gives.
 FREE_ON_RESUME = ("resume", "run", "groups", "states")

@@ -16,8 +16,8 @@ from nestedga.evaluators.base import Evaluator, Result
 from nestedga.member import Evaluation, Genotype, Member, Status
 from nestedga.messages import Dissolved, Evaluated, Order, Ready, Report, Source, Stopped, Task, Tested
 from nestedga.place import Place, Settings
-from nestedga.state import State
-from nestedga.weights_crossover import WEIGHTS_CROSSOVERS
+from nestedga.states.state import State
+from nestedga.states.weights_crossover import WEIGHTS_CROSSOVERS
 
 
 class GroupComm(Protocol):

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from nestedga import journal
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator
 from nestedga.errors import SettingError
 from nestedga.genes import FloatGene
 from nestedga.journal import Journal

@@ -13,9 +13,9 @@ from nestedga.comm.groups import Group, World
 from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import broadcast, gather_all, wait_until
 from nestedga.messages import Ahead, Durable, Order, Report, Source
-from nestedga.state import State
-from nestedga.state_cache import StateCache
-from nestedga.state_limits import StateLimits
+from nestedga.states.cache import StateCache
+from nestedga.states.limits import StateLimits
+from nestedga.states.state import State
 
 # Members of a group wait for their leader as long as it takes: it waits for orders, and the watchdog watches it.
 FOR_EVER = math.inf

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga import buffers
 from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, broadcast, finish, poll_message
 from nestedga.messages import Ahead, Source
-from nestedga.state import State, checksum_of
+from nestedga.states import buffers
+from nestedga.states.state import State, checksum_of
 
 if TYPE_CHECKING:
     from mpi4py import MPI

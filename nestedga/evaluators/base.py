@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nestedga.member import Member
 from nestedga.place import Place, Settings
-from nestedga.state import State
+from nestedga.states.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ class Evaluator(Protocol):
 
     sections: tuple[str, ...]
     """Sections of the configuration from which it reads a member's settings: where genes may lie."""
+
+    repeatable: bool
+    """Whether a member that is trained again, by as many ranks of the same machine, comes out the same to the bit."""
 
     def open(self, place: Place, settings: Settings) -> None:
         """Gets ready on this rank with the base settings; raises SettingError for what can never work."""

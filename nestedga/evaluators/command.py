@@ -16,7 +16,7 @@ from nestedga.evaluators.black_box.command_line import CommandLine
 from nestedga.evaluators.black_box.output import Output, read_result
 from nestedga.member import Member
 from nestedga.place import Place, Settings
-from nestedga.state import State
+from nestedga.states.state import State
 from nestedga.training.keys import key
 
 SEEDS = 1 << 31  # what every library takes
@@ -47,6 +47,7 @@ class CommandEvaluator:
     """
 
     sections = ("command",)
+    repeatable = False  # who knows what it does
 
     def __init__(
         self, *, seed: int, metrics: Sequence[str] = ("fom",), timeout_seconds: float | None = None, **_: Any

@@ -11,7 +11,7 @@ from nestedga.errors import SettingError
 from nestedga.evaluators.base import Result
 from nestedga.member import Member
 from nestedga.place import Place, Settings
-from nestedga.state import State
+from nestedga.states.state import State
 
 Weights = dict[str, NDArray[Any]]
 
@@ -32,6 +32,7 @@ class FunctionEvaluator:
     """
 
     sections = ("function",)
+    repeatable = True
 
     def __init__(self, *, build: Callable[..., Any], metrics: Sequence[str] = ("fom",), **_: Any) -> None:
         if isinstance(metrics, str) or not metrics:

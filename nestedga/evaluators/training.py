@@ -10,7 +10,7 @@ from nestedga.errors import SettingError
 from nestedga.evaluators.base import Result
 from nestedga.member import Member
 from nestedga.place import Place, Settings
-from nestedga.state import State
+from nestedga.states.state import State
 from nestedga.training.loop import Trainer
 from nestedga.training.measuring import Diverged
 from nestedga.training.task import Task
@@ -27,6 +27,7 @@ class TrainingEvaluator:
     """
 
     sections = ("data", "model", "optimizer", "schedule", "task", "recipe")
+    repeatable = True
 
     def __init__(self, *, task: Task | Mapping[str, Any], build: Callable[..., Any], seed: int, unit: str) -> None:
         if isinstance(task, Mapping):

@@ -10,7 +10,7 @@ from itertools import repeat
 from pathlib import Path
 
 from nestedga import journal
-from nestedga.front import Front
+from nestedga.coordination.front import Front
 from nestedga.journal import Record
 from nestedga.layout import Layout
 from nestedga.member import Evaluation, Member, signed

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from nestedga.front import Front
+from nestedga.coordination.front import Front
 from nestedga.member import signed
 from nestedga.objectives import Objectives
 from nestedga.report.summary import show

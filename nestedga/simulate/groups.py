@@ -96,7 +96,7 @@ class Groups:
         for group in layout.leaders:
             self._post(settings.latency_seconds, Ready(group))
 
-    # The coordinator's side: nestedga.serve.Mail
+    # The coordinator's side: nestedga.coordination.serve.Mail
 
     def poll_reports(self) -> list[Report]:
         """Ends the decision before, then waits until there is something to decide.

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.search_process import DistantSearch
+from nestedga.coordination.serve import serve
 from nestedga.journal import Journal
 from nestedga.layout import Layout
 from nestedga.search.base import Search
-from nestedga.search_process import DistantSearch
-from nestedga.serve import serve
 from nestedga.simulate.clock import Clock, ThinkingElsewhere
 from nestedga.simulate.groups import NUM_SAMPLES, Groups, NoFiles, resident_bytes
 from nestedga.simulate.settings import SimulateConfig

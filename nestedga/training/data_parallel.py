@@ -105,4 +105,5 @@ def pick_device(wanted: str, node_rank: int) -> torch.device:
         return torch.device("cpu")
     device = torch.device("cuda", node_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
+    torch.backends.cudnn.deterministic = True  # a member trained again after a crash must come out the same
     return device

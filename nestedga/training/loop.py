@@ -11,7 +11,7 @@ import torch
 from nestedga.errors import SettingError
 from nestedga.member import Member
 from nestedga.place import Place, Settings
-from nestedga.state import State
+from nestedga.states.state import State
 from nestedga.training.checks import check_training, probe
 from nestedga.training.data.base import Batch
 from nestedga.training.data_parallel import DataParallel, pick_device

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
-from nestedga.state import State
+from nestedga.states.state import State
 
 COUNTERS = ("steps", "samples")  # trained so far along the lineage
 

@@ -11,7 +11,7 @@ import torch
 
 from nestedga.errors import SettingError
 from nestedga.place import Settings
-from nestedga.state import State
+from nestedga.states.state import State
 from nestedga.training.average import Average
 from nestedga.training.checks import check_batch, check_compiler, check_sync_norm
 from nestedga.training.data.base import Dataset, Loader
@@ -239,6 +239,8 @@ class Workbench:
             return self._build(section, *args)
         except SettingError:
             raise
+        except PermissionError as error:
+            raise SettingError(f"{name}: {error.filename} may not be read: {error.strerror}") from error
         except (TypeError, ValueError, AssertionError) as error:
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SettingError(f"{name}: {section.get('_target_')} takes no such settings: {what}") from error

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator
 from nestedga.genes import FloatGene
 from nestedga.journal import Journal
 from nestedga.layout import Layout

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nestedga.messages import Source
-from nestedga.state import State
+from nestedga.states.state import State
 from tests.benchmarks.page import Limit, Section, spread, table
 from tests.conftest import mpirun, run_command
 
@@ -167,7 +167,7 @@ def _threads(world: Any, memory: Memory) -> Iterator[None]:
     """Those that share world rank 0 with its training."""
     from nestedga.comm.exchange import Channel
     from nestedga.comm.states import StateExchange
-    from nestedga.serve import serve
+    from nestedga.coordination.serve import serve
 
     channel = Channel(world.control, coordinator=0)
     exchange = StateExchange(world.states, memory, channel.poll_ahead)
@@ -284,7 +284,7 @@ def _elite(rounds: int) -> None:
     """All leaders but the first inherit its state at once, as the coordinator would tell them to."""
     from nestedga.comm.groups import World, meet, start_mpi
     from nestedga.comm.states import StateExchange
-    from nestedga.holders import Holders
+    from nestedga.coordination.holders import Holders
 
     world = World(start_mpi(1))
     memory = Memory()

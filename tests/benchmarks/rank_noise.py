@@ -83,7 +83,7 @@ def train(seed: int, epochs: int, members: int) -> None:
     from nestedga.member import Member
     from nestedga.place import Place
     from nestedga.plan import make_search
-    from nestedga.state import State
+    from nestedga.states.state import State
     from nestedga.training.loop import Trainer
     from nestedga.watchdog import Watchdog
 

@@ -12,7 +12,7 @@ import numpy as np
 from nestedga.comm.groups import World, meet, start_mpi
 from nestedga.comm.states import FIRST_ANSWER_TAG, PIECE_BYTES, REQUEST_TAG, StateExchange
 from nestedga.messages import Ahead, Source
-from nestedga.state import State, checksum_of
+from nestedga.states.state import State, checksum_of
 from tests.comm.program import Memory, run
 
 FLOATS = PIECE_BYTES  # four pieces of the float's four bytes

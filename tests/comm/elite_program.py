@@ -2,7 +2,7 @@
 
 from nestedga.comm.groups import World, meet, start_mpi
 from nestedga.comm.states import StateExchange
-from nestedga.holders import Holders
+from nestedga.coordination.holders import Holders
 from tests.comm.donors_program import is_right, state_of
 from tests.comm.program import Memory, run
 

@@ -12,7 +12,7 @@ from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import wait_until
 from nestedga.layout import split_evenly
 from nestedga.messages import Ahead, Source
-from nestedga.state import State
+from nestedga.states.state import State
 from tests.comm.program import Memory, run
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nestedga.state import State
+from nestedga.states.state import State
 
 FUNCTION = (
     "evaluator=function",

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from nestedga.state import State
+from nestedga.states.state import State
 from tests.conftest import REPOSITORY, run_command
+from tests.evaluators.test_command import await_end
 from tests.integration.test_breeding import lineage_of
-from tests.test_command_evaluator import await_end
 
 GENE = "+space.command.x={type: float, low: 0, high: 1}"
 

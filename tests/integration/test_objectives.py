@@ -8,7 +8,7 @@ import pytest
 
 from nestedga.report.history import History
 from nestedga.report.summary import summarise
-from nestedga.state import State
+from nestedga.states.state import State
 from tests.report.test_report import scalars
 
 TWO = (

@@ -7,7 +7,7 @@ import pytest
 from nestedga import journal
 from nestedga.run_folder import RunFolder
 from nestedga.schedule import of_run
-from nestedga.state import State
+from nestedga.states.state import State
 
 FUNCTION = (
     "evaluator=function",

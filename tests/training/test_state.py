@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nestedga.state import checksum_of
+from nestedga.states.state import checksum_of
 from nestedga.training.state import pack, unpack
 
 COUNTERS = {"steps": 30, "samples": 1920}

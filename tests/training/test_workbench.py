@@ -98,6 +98,15 @@ def test_what_cannot_work_is_named(overrides, message):
     assert "\n" not in str(caught.value)
 
 
+def closed_folder(**_):
+    raise PermissionError(13, "Permission denied", "/closed")
+
+
+def test_a_folder_that_may_not_be_read_is_named():
+    with pytest.raises(SettingError, match=r"^data: /closed may not be read: Permission denied$"):
+        built(f"data._target_={__name__}.closed_folder")
+
+
 class Doubling:
     """A task that makes its data and network itself."""
 

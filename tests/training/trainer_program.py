@@ -12,10 +12,10 @@ from nestedga.config import Configuration, build
 from nestedga.ledger import Ledger
 from nestedga.member import Member
 from nestedga.place import Place
+from nestedga.states.weights_crossover import average
 from nestedga.training.loop import Trainer
 from nestedga.training.norm import synchronise
 from nestedga.watchdog import Watchdog
-from nestedga.weights_crossover import average
 
 OVERRIDES = [
     "data.micro_batches=6",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from nestedga.state import State
+from nestedga.states.state import State
 
 PREFIX = "files/"  # so that no file's name is one that safetensors keeps to itself
 

@@ -10,9 +10,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from nestedga.border import Border
+from nestedga.coordination.border import Border
+from nestedga.coordination.estate import Estate, StateFiles
+from nestedga.coordination.queue import Queue
+from nestedga.coordination.roster import Roster
+from nestedga.coordination.search_process import DistantSearch
 from nestedga.errors import SettingError
-from nestedga.estate import Estate, StateFiles
 from nestedga.journal import Journal, Record
 from nestedga.layout import Layout
 from nestedga.member import Evaluation, Member
@@ -31,10 +34,7 @@ from nestedga.messages import (
     Task,
     Tested,
 )
-from nestedga.queue import Queue
-from nestedga.roster import Roster
 from nestedga.search.base import Search
-from nestedga.search_process import DistantSearch
 
 
 class Allotment(Protocol):
@@ -76,6 +76,7 @@ class Coordinator:
         allotment: forms other groups of idle ranks; None: the layout stays.
         border: with parts of the world that have coordinators of their own; None: there are none.
         max_seconds: nothing is handed out later than this after the start.
+        repeatable: a member trained again must come out the same.
         clock: seconds, monotonic; a simulation brings its own.
     """
 
@@ -91,6 +92,7 @@ class Coordinator:
         allotment: Allotment | None = None,
         border: Border | None = None,
         max_seconds: float | None = None,
+        repeatable: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         nodes = [0] * (layout.first + sum(layout.sizes)) if nodes is None else nodes
@@ -99,7 +101,7 @@ class Coordinator:
         self._journal = journal
         self._allotment = allotment
         self._border = border
-        self._clock = clock
+        self._clock, self._repeatable = clock, repeatable
         self._deadline = None if max_seconds is None else clock() + max_seconds
         self._out_of_time = False
         self._roster = Roster(layout, nodes)
@@ -456,7 +458,7 @@ class Coordinator:
     def _check_repeated(self, evaluation: Evaluation) -> None:
         journalled = self._estate.evaluation(evaluation.member_id)
         same = evaluation.values == journalled.values and evaluation.checksum == journalled.checksum
-        if not same and evaluation.ranks == journalled.ranks:
+        if not same and self._repeatable and evaluation.ranks == journalled.ranks:
             raise SettingError(
                 f"member {evaluation.member_id}, trained again because its state was lost, gave "
                 f"{list(evaluation.values)} (state {evaluation.checksum}) where the journal says "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestedga.state import State
-from nestedga.weights_crossover import average, layerwise
+from nestedga.states.state import State
+from nestedga.states.weights_crossover import average, layerwise
 
 LAYERS = [f"block{i}.conv" for i in range(12)]
 

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestedga import journal
-from nestedga.allotment import Allotment
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.allotment import Allotment
+from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.roster import Roster
 from nestedga.journal import Journal
 from nestedga.layout import Layout
 from nestedga.messages import Ahead, Dissolved, Ready, Task
-from nestedga.roster import Roster
 from nestedga.search.genetic import Genetic
 from nestedga.search.pbt import AsynchronousPBT
 from nestedga.search.rungs import SuccessiveHalving
-from tests.test_coordinator import SPACE, Files, Groups, outcome, search
+from tests.coordination.test_coordinator import SPACE, Files, Groups, outcome, search
 
 LAYOUT, NODES = Layout((2,) * 6), [0] * 4 + [1] * 8
 

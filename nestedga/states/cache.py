@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nestedga.errors import SettingError
-from nestedga.state import State
+from nestedga.states.state import State
 
 WRITER_NICENESS = 5  # of the thread that writes: a core that trains comes first, yet is not waited for
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator
 from nestedga.messages import Ahead, Order, Report
 
 SHORTEST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 8e-3  # between two looks for reports; growing while none come

@@ -5,15 +5,15 @@ from functools import partial
 import pytest
 
 from nestedga import messages
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.serve import serve
 from nestedga.journal import Journal
 from nestedga.layout import Layout
 from nestedga.member import Evaluation
 from nestedga.messages import Evaluated, Ready, Stopped, Task
 from nestedga.search.genetic import Genetic
 from nestedga.search.sampling import Sampling
-from nestedga.serve import serve
-from tests.test_coordinator import SPACE, Files, Thinking
+from tests.coordination.test_coordinator import SPACE, Files, Thinking
 
 
 class Groups:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestedga.front import Front
+from nestedga.coordination.front import Front
 
 points = st.integers(1, 4).flatmap(
     lambda m: st.lists(st.tuples(*[st.integers(0, 5).map(float)] * m), min_size=1, max_size=30)

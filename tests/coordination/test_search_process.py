@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from nestedga.coordination.search_process import SearchProcess
 from nestedga.member import Evaluation
-from nestedga.search_process import SearchProcess
 from tests.search.searches import SEARCHES, evaluate, run
 
 

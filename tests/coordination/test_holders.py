@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestedga.holders import MOST_SERVED, Holders
+from nestedga.coordination.holders import MOST_SERVED, Holders
 
 GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
 NODES = st.lists(st.integers(0, 4), min_size=1, max_size=60)

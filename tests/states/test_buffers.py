@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 
-from nestedga import buffers
+from nestedga.states import buffers
 
 MANY = 4 * buffers.POOLED_BYTES
 

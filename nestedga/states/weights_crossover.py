@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.state import Entry, State
+from nestedga.states.state import Entry, State
 
 Bytes = NDArray[np.uint8]
 AVERAGED = ("float16", "float32", "float64")  # whole numbers, such as step counts, have no mean

@@ -18,7 +18,7 @@ from nestedga.evaluators.command import CommandEvaluator, CommandFailed, Command
 from nestedga.ledger import Ledger
 from nestedga.member import Member
 from nestedga.place import Place
-from nestedga.state import State
+from nestedga.states.state import State
 from tests.conftest import REPOSITORY
 
 PYTHON = [sys.executable, "-I", "-S"]
@@ -235,7 +235,7 @@ import sys, tempfile
 sys.path.insert(0, {str(REPOSITORY)!r})
 tempfile.tempdir = {str(bench.folder / "scratch")!r}
 from pathlib import Path
-from tests.test_command_evaluator import Bench
+from tests.evaluators.test_command import Bench
 Bench(Path({str(bench.folder)!r})).run({code!r}, *{SAVES!r}[1:])
 """
     rank = subprocess.Popen([sys.executable, "-c", program])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestedga.allotment import Allotment, apportion
+from nestedga.coordination.allotment import Allotment, apportion
 from nestedga.errors import SettingError
 
 PROMISES = st.lists(st.floats(-9, 9) | st.just(math.inf), min_size=1, max_size=40).map(sorted)

@@ -6,7 +6,7 @@ import pytest
 
 from nestedga.config import Configuration
 from nestedga.errors import SettingError
-from nestedga.state_limits import StateLimits, memory_bytes, parse_size
+from nestedga.states.limits import StateLimits, memory_bytes, parse_size
 
 
 @pytest.mark.parametrize(

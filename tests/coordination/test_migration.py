@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from nestedga import journal
-from nestedga.border import Border
 from nestedga.config import CONF, Configuration
-from nestedga.coordinator import Coordinator
+from nestedga.coordination.border import Border
+from nestedga.coordination.coordinator import Coordinator
 from nestedga.errors import SettingError
 from nestedga.journal import Journal
 from nestedga.layout import Layout
@@ -23,7 +23,7 @@ from nestedga.plan import IMMIGRATION, make_plan
 from nestedga.search.genetic import Genetic
 from nestedga.search.pbt import PBT, AsynchronousPBT
 from nestedga.search.steady_state import SteadyState
-from tests.test_coordinator import SPACE, Files, Groups, Thinking, trained
+from tests.coordination.test_coordinator import SPACE, Files, Groups, Thinking, trained
 
 SEARCHES = {
     "steady_state": partial(SteadyState, tournament=2),

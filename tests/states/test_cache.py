@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from nestedga.errors import SettingError
-from nestedga.state import State
-from nestedga.state_cache import StateCache
+from nestedga.states.cache import StateCache
+from nestedga.states.state import State
 
 UNIT = 64  # bytes; the size of a state is a multiple
 LARGEST = 5  # units
@@ -403,7 +403,7 @@ def test_a_disk_that_is_full_is_an_os_error_and_leaves_nothing(tmp_path):
     code = """if True:
         import resource, sys, numpy as np
         from pathlib import Path
-        from nestedga.state import State
+        from nestedga.states.state import State
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
         try:
             State.from_arrays({"a": np.zeros(100_000)}).save(Path(sys.argv[1]) / "1.safetensors")
@@ -420,8 +420,8 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
     code = """if True:
         import sys, time, numpy as np
         from pathlib import Path
-        from nestedga.state import State
-        from nestedga.state_cache import StateCache
+        from nestedga.states.state import State
+        from nestedga.states.cache import StateCache
         folder = Path(sys.argv[1])
         cache = StateCache(lambda i: folder / "other" / str(i), memory_limit=0, local_folder=folder, local_limit=None)
         cache.put(1, State.from_arrays({"a": np.zeros(9)}), own=True)

@@ -15,7 +15,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from safetensors import TensorSpec
 
-from nestedga import buffers
+from nestedga.states import buffers
 
 ALIGNMENT = 64  # bytes; a cache line, and enough for any dtype's view
 

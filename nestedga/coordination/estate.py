@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, KeysView, Sequence
 from typing import Protocol
 
-from nestedga.front import Front
-from nestedga.holders import Holders
+from nestedga.coordination.front import Front
+from nestedga.coordination.holders import Holders
 from nestedga.member import Evaluation, Member
 from nestedga.messages import Source
 
