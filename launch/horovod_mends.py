@@ -55,6 +55,12 @@ MENDS = (
         "endif()\n",
     ),
     Mend(
+        "a driver without the development files has libcuda.so.1 alone",
+        "horovod/torch/cuda_util.cc",
+        'dlopen("libcuda.so", RTLD_LAZY)',
+        'dlopen("libcuda.so.1", RTLD_LAZY)',
+    ),
+    Mend(
         "Open MPI 5 misreads one dash: it binds every rank to one core and refuses more ranks than cores",
         "horovod/runner/mpi_run.py",
         "_NO_BINDING_ARGS = ['-bind-to none', '-map-by slot']",

@@ -200,7 +200,7 @@ def trial(world: World, group: Group, threads: int) -> tuple[str, float]:
     torch.set_num_threads(threads)
     parallel = DataParallel(group.training)
     try:
-        if not hvd.mpi_threads_supported():
+        if parallel.size > 1 and not hvd.mpi_threads_supported():
             raise RuntimeError("Horovod finds MPI without threads; build both with the same MPI (launch/setup.sh)")
         device = pick_device("auto", world.node_rank)
         parallel.agree_on(device)

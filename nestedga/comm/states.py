@@ -30,7 +30,7 @@ BROADCAST_BYTES = 1 << 28  # MPI counts are 32-bit
 STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
 # Between two looks of a service thread with nothing to do. One takes some 0.04 ms of a core that others train on; a
 # request waits for half a nap on average.
-LONGEST_IDLE_SECONDS = 3e-3
+LONGEST_IDLE_SECONDS = 8e-3
 AHEAD_SECONDS = 0.02  # between two looks for what is to be fetched ahead
 MOST_REMEMBERED = 1000  # states that were here once
 

@@ -31,7 +31,8 @@ class Evaluator(Protocol):
     """Sections of the configuration from which it reads a member's settings: where genes may lie."""
 
     repeatable: bool
-    """Whether a member that is trained again, by as many ranks of the same machine, comes out the same to the bit."""
+    """Whether a member that is trained again, by as many ranks of the same machine, comes out the same to the bit;
+    known once it is open."""
 
     def open(self, place: Place, settings: Settings) -> None:
         """Gets ready on this rank with the base settings; raises SettingError for what can never work."""

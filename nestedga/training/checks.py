@@ -28,12 +28,14 @@ def check_training(training: Mapping[str, Any]) -> None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """``training.compile`` makes C++ for a CPU."""
-    compilers = (os.environ.get("CXX"), "g++", "clang++")
-    if device.type == "cpu" and not any(shutil.which(name) for name in compilers if name):
+    """``training.compile`` makes C++ for a CPU; for a GPU, Triton makes a launcher in C."""
+    language, variable, known = (
+        ("C++", "CXX", ("g++", "clang++")) if device.type == "cpu" else ("C", "CC", ("gcc", "clang"))
+    )
+    if not any(shutil.which(name) for name in (os.environ.get(variable), *known) if name):
         raise SettingError(
-            "training.compile=true needs a C++ compiler on a CPU, and there is neither g++ nor clang++ here; install "
-            "one, name it in CXX, or use training.compile=false"
+            f"training.compile=true needs a {language} compiler, and there is neither {known[0]} nor {known[1]} here; "
+            f"install one, name it in {variable}, or use training.compile=false"
         )
 
 

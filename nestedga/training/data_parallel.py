@@ -16,21 +16,21 @@ class DataParallel:
 
     Args:
         comm: the group's communicator. Each group is a Horovod world of its own: groups never wait for each other.
-            (Process sets would couple them, and a list of ranks makes a stranger fall back to the world unseen.)
+            (Process sets would couple them, and a list of ranks makes a stranger fall back to the world unseen.) A rank
+            alone has nobody to sum with, and no need of Horovod's thread, which wakes a thousand times a second.
+
+    Attributes:
+        rank, size: of the group.
     """
 
     def __init__(self, comm: Any) -> None:
-        self._comm = comm
         self._through_host = True
-        hvd.init(comm=comm)
+        self._open(comm)
 
-    @property
-    def rank(self) -> int:
-        return int(hvd.rank())
-
-    @property
-    def size(self) -> int:
-        return int(hvd.size())
+    def _open(self, comm: Any) -> None:
+        self._comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        if self.size > 1:
+            hvd.init(comm=comm)
 
     def agree_on(self, device: torch.device | None) -> bool:
         """Says where this rank computes; every rank of the group together. False where one has no device.
@@ -40,7 +40,7 @@ class DataParallel:
         """
         if self.size == 1:
             return device is not None
-        places = hvd.allgather_object((platform.node(), str(device)), name="devices")
+        places = hvd.allgather_object((platform.node(), _identity(device)), name="devices")
         apart = len(set(places)) == self.size and all(where != "cpu" for _, where in places)
         self._through_host = not (apart and hvd.nccl_built())
         return all(where != "None" for _, where in places)
@@ -78,8 +78,18 @@ class DataParallel:
     def move(self, comm: Any) -> None:
         """Goes on with the ranks of another communicator; the one before may be freed once it is closed."""
         hvd.shutdown()
-        self._comm = comm
-        hvd.init(comm=comm)
+        self._open(comm)
+
+
+def _identity(device: torch.device | None) -> str:
+    """Which one of a node it is: where a rank sees one GPU alone, each is ``cuda:0``, and NCCL goes by their place."""
+    if device is None or device.type == "cpu":
+        return str(device)
+    properties = torch.cuda.get_device_properties(device)
+    where = (
+        getattr(properties, f"pci_{part}_id", device) for part in ("domain", "bus", "device")
+    )  # torch 2.8 has them
+    return ":".join(map(str, where))
 
 
 def _on_host(tensor: torch.Tensor) -> torch.Tensor:
@@ -105,5 +115,5 @@ def pick_device(wanted: str, node_rank: int) -> torch.device:
         return torch.device("cpu")
     device = torch.device("cuda", node_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
-    torch.backends.cudnn.deterministic = True  # a member trained again after a crash must come out the same
+    torch.backends.cudnn.deterministic = True  # a member trained again after a crash should come out the same
     return device

@@ -23,6 +23,7 @@ class StepBuffer:
         sums: the buffer, shape (n,).
         gradients: its part, of the loss over all samples divided by the batch size.
         others: the rest of it.
+        loss: shape (), of it; after ``average`` the mean loss of the step.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -40,7 +41,8 @@ class StepBuffer:
         device = parameters[0].device
         self.sums = torch.zeros(num_gradients + num_statistics + 2, dtype=dtypes.pop(), device=device)
         self.gradients, self.others = self.sums[:num_gradients], self.sums[num_gradients:]
-        self._summed_statistics = self.others[:num_statistics]
+        self._summed_statistics, self._means = self.others[:num_statistics], self.others[:-1]
+        self._has_norms, self._num_samples, self.loss = bool(norms), self.sums[-1], self.sums[-2]
         self._statistics = torch.empty(num_statistics, dtype=self.sums.dtype, device=device)
         self._start = torch.empty_like(self._statistics)
         self._num_tracked = torch.empty(len(norms), dtype=torch.int64, device=device)  # steps that each norm has seen
@@ -59,19 +61,16 @@ class StepBuffer:
                 setattr(norm, name, view.copy_(getattr(norm, name)))
                 end += norm.num_features
 
-    @property
-    def loss(self) -> torch.Tensor:
-        """Shape (), the mean loss of the step after ``average``."""
-        return self.sums[-2]
-
     def begin_step(self) -> None:
         self.sums.zero_()
-        self._start.copy_(self._statistics)
-        self._num_tracked_at_start.copy_(self._num_tracked)
+        if self._has_norms:  # a small step has no time for operations on nothing
+            self._start.copy_(self._statistics)
+            self._num_tracked_at_start.copy_(self._num_tracked)
 
     def begin_piece(self) -> None:
-        self._statistics.copy_(self._start)
-        self._num_tracked.copy_(self._num_tracked_at_start)
+        if self._has_norms:
+            self._statistics.copy_(self._start)
+            self._num_tracked.copy_(self._num_tracked_at_start)
 
     def end_piece(self, loss: torch.Tensor, num_samples: int) -> None:
         """Adds what a piece has; its gradients are in place already.
@@ -80,16 +79,17 @@ class StepBuffer:
             loss: summed over the samples.
             num_samples: how many count.
         """
-        self._summed_statistics.add_(self._statistics, alpha=num_samples)
-        self.sums[-2].add_(loss.detach())
-        self.sums[-1].add_(num_samples)
+        if self._has_norms:
+            self._summed_statistics.add_(self._statistics, alpha=num_samples)
+        self.loss.add_(loss.detach())
+        self._num_samples.add_(num_samples)
 
     def average(self, batch_size: int) -> None:
         """After the reduction: means over the samples that count, which may be fewer than the batch size."""
-        num_samples = self.sums[-1]  # shape (), on the device: nobody waits for it
-        at_least_one = num_samples.clamp(min=1.0)
-        self.gradients.mul_(batch_size / at_least_one)
-        self.others[:-1].div_(at_least_one)
-        # Where no sample counts, everything stays as it was.
-        self._statistics.copy_(torch.where(num_samples > 0, self._summed_statistics, self._start))
-        torch.add(self._num_tracked_at_start, 1, out=self._num_tracked)
+        at_least_one = self._num_samples.clamp(min=1.0)  # on the device: nobody waits for it
+        self.gradients.div_(at_least_one / batch_size)
+        self._means.div_(at_least_one)
+        if self._has_norms:
+            # Where no sample counts, everything stays as it was.
+            self._statistics.copy_(torch.where(self._num_samples > 0, self._summed_statistics, self._start))
+            torch.add(self._num_tracked_at_start, 1, out=self._num_tracked)

@@ -121,6 +121,10 @@ class Trainer:
         return measure(self._bench, self._parallel, split, self._place.watchdog.beat)
 
     @property
+    def device(self) -> torch.device:
+        return self._bench.device
+
+    @property
     def num_parameters(self) -> int:
         """How many numbers of the model are trained."""
         return sum(parameter.numel() for parameter in self._bench.model.parameters() if parameter.requires_grad)
@@ -140,14 +144,20 @@ class Trainer:
 
     def release(self) -> None:
         """Lets partners go that wait for this rank."""
+        self._finish_on_device()
         self._parallel.close()
 
     def restart(self) -> None:
         """Goes on after a failure, with nothing built of what the failed member may have spoilt."""
-        if self._bench.device.type == "cuda":
-            torch.cuda.synchronize()  # an error on the device is there for good: better this rank ends than all members
+        self._finish_on_device()
         self._parallel.restart()
         self._bench.forget(self._bench.device)
+
+    def _finish_on_device(self) -> None:
+        """An error on the device is there for good: better this rank ends, and the job, than all members."""
+        if self._bench.device.type == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()  # for others that share the device
 
     def close(self) -> None:
         self._bench.close()

@@ -1,11 +1,14 @@
 """16 bits, another layout in memory or compiled code: nearly the same training."""
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 
+from nestedga.errors import SettingError
+from nestedga.training.checks import check_compiler
 from nestedga.training.precision import Precision
 
 WAYS = ("training.precision=bf16", "training.precision=fp16", "training.channels_last=true")
@@ -30,6 +33,13 @@ def test_a_rank_without_a_piece_takes_part_in_a_step_of_fp16():
     precision = Precision("fp16", torch.device("cpu"))
     precision.step(torch.optim.SGD([parameter], lr=1.0), parameter.grad, None)
     assert parameter.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("device", "compiler"), [("cpu", "g++"), ("cuda", "gcc")])
+def test_a_compiler_that_is_not_there_is_named(monkeypatch, device, compiler):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SettingError, match=f"neither {re.escape(compiler)} nor clang"):
+        check_compiler(torch.device(device))
 
 
 @pytest.mark.long

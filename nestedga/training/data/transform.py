@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import Strengths, Transform
+from nestedga.training.data.base import Strengths, Transform, sent
 
 # Strength: (least, most, whole number?)
 STRENGTHS: dict[str, tuple[float, float, bool]] = {
@@ -149,7 +149,7 @@ def apply(images: torch.Tensor, draws: Draws) -> torch.Tensor:
     device = images.device
 
     def here(array: NDArray[np.generic]) -> torch.Tensor:
-        return torch.from_numpy(array).to(device, non_blocking=True)
+        return sent(torch.from_numpy(array), device)
 
     planes = images.permute(0, 3, 1, 2).flatten(2)
     known = None  # 1, or 0 for pixels that are padding or cut out, shape (n, height, width)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import IGNORED
+from nestedga.training.data.base import IGNORED, sent
 
 
 class Classification:
@@ -41,7 +41,7 @@ class Classification:
         """Shape (), summed over the samples."""
         if not self._mixup and not self._cutmix:
             return self._entropy(model(inputs), targets)
-        order = torch.randperm(len(targets)).to(targets.device, non_blocking=True)
+        order = sent(torch.randperm(len(targets)), targets.device)
         # Who would be mixed with a sample that does not count stays alone.
         order = torch.where(targets[order] == IGNORED, torch.arange(len(targets), device=targets.device), order)
         cut = bool(self._cutmix) and (not self._mixup or bool(torch.rand(()) < 0.5))

@@ -18,5 +18,7 @@ def check_strengths(transform: Transform | None, strengths: Strengths) -> None:
 
 def counted(targets: torch.Tensor) -> torch.Tensor:
     """Which rows have a target, shape (n,), bool."""
-    known = targets != IGNORED if not targets.is_floating_point() else torch.ones_like(targets, dtype=torch.bool)
+    if targets.is_floating_point():
+        return torch.ones(len(targets), dtype=torch.bool)
+    known = targets != IGNORED
     return known.flatten(1).any(1) if targets.dim() > 1 else known

@@ -14,7 +14,7 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import Batch, CroppedDataset, Dataset, Piece, Strengths
+from nestedga.training.data.base import Batch, CroppedDataset, Dataset, Piece, Strengths, sent
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
 from nestedga.training.data.transform import lies_in_draws
@@ -81,6 +81,8 @@ class DaliLoader:
 
     def _make(self, split: str, pieces: Iterable[Piece], strengths: Strengths) -> Iterator[Batch]:
         """In the thread: reads a piece while the pipeline is at the one before."""
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)  # each thread has its own
         before: torch.Tensor | None = None  # the targets of that one
         try:
             for piece in pieces:
@@ -149,11 +151,11 @@ class DaliLoader:
         self._pipeline.schedule_run()
 
     def _take(self, targets: torch.Tensor) -> Batch:
-        # Bound to the stream that uses the inputs: their memory is free for the pipeline only when that is past them.
+        # The stream that uses the inputs waits for them; their memory is the pipeline's again when nobody holds it.
         with torch.cuda.stream(self._stream):
             (outputs,) = self._pipeline.outputs(cuda_stream=self._stream)
             inputs = from_dlpack(outputs.as_tensor())
         return Batch(inputs, targets, int(counted(targets).sum()))
 
     def _send(self, batch: Batch) -> Batch:
-        return Batch(batch.inputs, batch.targets.to(self._device, non_blocking=True), batch.num_samples)
+        return Batch(batch.inputs, sent(batch.targets, self._device), batch.num_samples)

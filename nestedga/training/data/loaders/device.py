@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.training.data.base import SPLITS, Batch, CroppedDataset, Dataset, Indices, Piece, Strengths
+from nestedga.training.data.base import SPLITS, Batch, CroppedDataset, Dataset, Indices, Piece, Strengths, sent
 from nestedga.training.data.loaders.ahead import Ahead
 from nestedga.training.data.loaders.checks import check_strengths, counted
 from nestedga.training.data.transform import Draws, apply, lies_in_draws
@@ -93,11 +93,17 @@ class DeviceLoader:
         for part in parts:
             samples = self._dataset.batch(split, part)
             if not everything:
-                everything = [torch.empty((size, *t.shape[1:]), dtype=t.dtype, device=self._device) for t in samples]
+                everything = [self._room_for(size, tensor) for tensor in samples]
             for whole, tensor in zip(everything, samples, strict=True):
                 whole[part[0] : part[-1] + 1].copy_(tensor)
             counts[part] = counted(samples[1]).numpy()
         return _Kept(everything[0], everything[1], counts)
+
+    def _room_for(self, size: int, like: torch.Tensor) -> torch.Tensor:
+        try:
+            return torch.empty((size, *like.shape[1:]), dtype=like.dtype, device=self._device)
+        except torch.cuda.OutOfMemoryError as error:  # ranks that share a GPU have all seen it free
+            raise SettingError(f"data.loader=device: {self._device} is full; use torch or dali") from error
 
     def _groups(self, pieces: Iterable[Piece], shape: torch.Size, strengths: Strengths) -> Iterator[_Group]:
         """In the thread: draws take longer than the launch of what they are for."""
@@ -123,7 +129,7 @@ class DeviceLoader:
 
     def _make(self, kept: _Kept, group: _Group, strengths: Strengths) -> Iterator[Batch]:
         indices: Indices = np.concatenate([piece.indices for piece in group.pieces])
-        at = torch.from_numpy(indices).to(self._device, non_blocking=True)
+        at = sent(torch.from_numpy(indices), self._device)
         inputs, targets = kept.inputs[at], kept.targets[at]
         if group.draws is not None:
             inputs = apply(inputs, group.draws)

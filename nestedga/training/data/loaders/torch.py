@@ -18,6 +18,7 @@ class TorchLoader:
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self._dataset, self._device = dataset, device
+        self._cropped = dataset if isinstance(dataset, CroppedDataset) else None
         self._transform = getattr(dataset, "transform", None)
         self._ahead: Ahead[Batch] | None = None
 
@@ -34,9 +35,9 @@ class TorchLoader:
             self._ahead = None
 
     def _make(self, split: str, piece: Piece, strengths: Strengths) -> Batch:
-        rng = piece.rng()
-        if isinstance(self._dataset, CroppedDataset):
-            inputs, targets = self._dataset.cropped(split, piece.indices, rng, strengths)
+        rng = piece.rng() if self._transform or self._cropped else None
+        if self._cropped:
+            inputs, targets = self._cropped.cropped(split, piece.indices, rng, strengths)
         else:
             inputs, targets = self._dataset.batch(split, piece.indices)
         if self._transform is not None:
