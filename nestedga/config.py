@@ -152,10 +152,16 @@ def jobs_of(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
     Raises:
         SettingError: an override cannot be read, or sweeps without ``--multirun``.
     """
+    parser, choices = OverridesParser.create(), []
     with one_line_errors():
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        choices = []
-        for text, override in zip(overrides, parsed, strict=True):
+        for text in overrides:
+            try:
+                override = parser.parse_override(text)
+            except HydraException as error:
+                raise SettingError(
+                    f"{text} cannot be read; write KEY=VALUE, with quotes around texts that hold braces, colons or the "
+                    "like, as in 'command.arguments=[python,train.py,\"{lr}\"]'"
+                ) from error
             if not override.is_sweep_override():
                 choices.append([text])
             elif multirun:
@@ -264,7 +270,7 @@ class Configuration:
             elif not groups[gene.path] and gene.path not in known:
                 raise SettingError(
                     f"space.{gene.path}: there is no setting {gene.path}; the nearest is {nearest(gene.path, known)} "
-                    f"(a new one is made with +{gene.path}=VALUE)"
+                    f"(space.{gene.path}=null takes the gene out; +{gene.path}=VALUE makes the setting)"
                 )
 
     def _check_below_group(self, space: Space, path: str, group: str) -> None:
@@ -461,7 +467,8 @@ def _one_line(error: BaseException, overrides: Sequence[str] = ()) -> str:
         names = ", ".join(options.group(2).split())
         return f"{missing.group(1).replace('/', '=')} is unknown; known {options.group(1)}: {names}"
     if stranger := re.search(r"Could not override '([^']*)'", text):
-        return f"{stranger.group(1)} is no setting; the nearest is {nearest(stranger.group(1), _settings(overrides))}"
+        known = nearest(stranger.group(1), _settings(overrides))
+        return f"{stranger.group(1)} is no setting; the nearest is {known} (+{stranger.group(1)}=VALUE makes a new one)"
     if error.__cause__ is not None:
         text = f"{text}: {error.__cause__}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,6 +1,6 @@
-"""The one error a user can cause: a setting that cannot be met; and the name that may have been meant.
+"""The two errors that explain themselves, and the name that may have been meant.
 
-A leaf module: every part may raise it, and ``__main__`` alone turns it into one line and exit code 2.
+A leaf module: every part may raise them. ``__main__`` alone turns a ``SettingError`` into one line and exit code 2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ from collections.abc import Sequence
 
 class SettingError(ValueError):
     """A setting has a value that cannot work; the message names setting, value and remedy in one line."""
+
+
+class MemberFailed(Exception):
+    """A member cannot be trained to its end, and no trace-back would tell why; further lines of the message may."""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -27,6 +27,11 @@ class Gene(Protocol):
     @property
     def path(self) -> str: ...
 
+    @property
+    def ends(self) -> tuple[GeneValue, ...]:
+        """The outermost values of a range; all of a choice."""
+        ...
+
     def contains(self, value: GeneValue) -> bool: ...
 
     def sample(self, rng: np.random.Generator) -> GeneValue:
@@ -59,6 +64,10 @@ class FloatGene:
     high: float
     log: bool = False
     factors: tuple[float, float] = PERTURB_FACTORS
+
+    @property
+    def ends(self) -> tuple[GeneValue, ...]:
+        return self.low, self.high
 
     def contains(self, value: GeneValue) -> bool:
         return isinstance(value, float) and self.low <= value <= self.high
@@ -104,6 +113,10 @@ class IntGene:
     log: bool = False
     factors: tuple[float, float] = PERTURB_FACTORS
 
+    @property
+    def ends(self) -> tuple[GeneValue, ...]:
+        return self.low, self.high
+
     def contains(self, value: GeneValue) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
@@ -145,6 +158,10 @@ class _ChoiceGene:
 
     path: str
     choices: tuple[GeneValue, ...]
+
+    @property
+    def ends(self) -> tuple[GeneValue, ...]:
+        return self.choices
 
     def contains(self, value: GeneValue) -> bool:
         return any(same(value, choice) for choice in self.choices)
@@ -193,6 +210,10 @@ class ConstantGene:
 
     path: str
     value: GeneValue
+
+    @property
+    def ends(self) -> tuple[GeneValue, ...]:
+        return (self.value,)
 
     def contains(self, value: GeneValue) -> bool:
         return same(value, self.value)

@@ -78,7 +78,7 @@ class Evaluation:
         ranks: how many ranks trained it.
         checksum: CRC-32 of the packed state it ended with; None where there is no state.
         message: one line for people; for a failure, what went wrong.
-        log: the end of the trace-back of a failure.
+        log: of a failure, the end of the trace-back or of what a program printed.
         objectives: every objective, the FoM first, where there is more than one; else empty.
     """
 

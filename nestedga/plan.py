@@ -51,6 +51,21 @@ class Plan:
         """Of the part."""
         return self.parts[self.part or 0]
 
+    def check_ends(self) -> None:
+        """Shows the opened evaluator the ends of each gene, so that an impossible one is not found in a member.
+
+        Genes that hang on others are left out, and those that choose a whole section.
+        """
+        configure = self.configuration.with_genotype(self.space)
+        for gene in self.space:
+            if gene.path in self.space.conditions or self.configuration.group_choices(gene.path):
+                continue
+            for value in gene.ends:
+                try:
+                    self.evaluator.check(configure({gene.path: value}))
+                except SettingError as error:
+                    raise SettingError(f"space.{gene.path} may become {value}: {error}") from error
+
 
 def make_search(settings: Mapping[str, Any]) -> Search:
     """The search of a configuration."""

@@ -55,7 +55,7 @@ def run_job(
     held: list[RunFolder] = []  # world rank 0's, with the lock that goes with it
     path = decide(comm, lambda: _take_folder(configuration, len(plan.parts), job, held))
     if path is None:
-        return 0  # this job of a resumed multirun is complete already
+        return 0  # complete already
     folder = RunFolder(path)
     watchdog = Watchdog(
         plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {comm.Get_rank()}"
@@ -64,7 +64,7 @@ def run_job(
     limits = agree(comm, lambda: StateLimits.from_config(plan.settings["states"], world.node_size))
     seats = Seats(world, ledger, watchdog, plan.layout.first, _part_of(folder, plan), limits)
     seat = seats.take(plan.layout.groups)
-    agree(comm, lambda: plan.evaluator.open(seat.place, plan.settings))
+    agree(comm, lambda: _open(plan, seat))
     status = _work(world, seats, seat, plan, folder, search_process, began)
     plan.evaluator.close()
     seats.close()
@@ -87,6 +87,11 @@ def _take_folder(configuration: Configuration, num_parts: int, job: int | None, 
     for part in range(num_parts):
         (PartFolder(folder, part) if num_parts > 1 else folder).make()
     return folder.path
+
+
+def _open(plan: Plan, seat: Seat) -> None:
+    plan.evaluator.open(seat.place, plan.settings)
+    plan.check_ends()
 
 
 def _part_of(folder: RunFolder, plan: Plan) -> RunFolder:

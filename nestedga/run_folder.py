@@ -142,7 +142,7 @@ def _arrival(folder: PartFolder, part: int, member_id: int) -> Path:
 
 
 def choose_folder(experiment: str, run_dir: str | None, resume: bool, job: int | None) -> RunFolder | None:
-    """The folder of a run; None for a job of a resumed multirun that is complete.
+    """The folder of a run; None where a resumed one is complete.
 
     Args:
         experiment: its name.
@@ -176,10 +176,8 @@ def choose_folder(experiment: str, run_dir: str | None, resume: bool, job: int |
             )
         return folder
     if folder.has_run and folder.is_complete:
-        if job is not None:
-            print(f"nestedga: {folder.path} is complete already", flush=True)
-            return None
-        raise SettingError(f"resume=true: the run in {folder.path} is complete; its summary is {folder.summary}")
+        print(f"nestedga: {folder.path} is complete already", flush=True)
+        return None
     if not folder.has_run and job is None:
         raise SettingError(f"resume=true: run.dir={folder.path} holds no run to go on with; start without resume=true")
     return folder

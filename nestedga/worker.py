@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nestedga.errors import MemberFailed, SettingError
 from nestedga.evaluators.base import Evaluator, Result
 from nestedga.member import Evaluation, Genotype, Member, Status
 from nestedga.messages import Dissolved, Evaluated, Order, Ready, Report, Source, Stopped, Task, Tested
@@ -76,7 +77,7 @@ class Worker:
         seed: of the draws that combine two states.
         objectives: names of the metrics that are searched for, the FoM first.
         state_path: the file of a member's state.
-        log_path: where this rank writes trace-backs of failed members.
+        log_path: where this rank writes why members failed.
         world_rank: for messages.
     """
 
@@ -185,10 +186,10 @@ class Worker:
             failure = (
                 _is_echo(error),
                 f"{type(error).__name__}: {error}".splitlines()[0],
-                traceback.format_exc(),
+                _explanation(error),
                 Status.TIMEOUT if isinstance(error, TimeoutError) else Status.FAILED,
             )
-            self._log(member, failure[2])
+            self._log(member, f"{failure[1]}\n{failure[2]}")
         failures = self._seat.comm.gather(failure)
         message, log, status = _first_cause(failures)
         if message:
@@ -239,13 +240,20 @@ class Worker:
             file.write(f"member {member.id}, genotype {member.genotype}, world rank {self._world_rank}\n{text}\n")
 
 
+def _explanation(error: BaseException) -> str:
+    """What is worth reading beside the message."""
+    if isinstance(error, MemberFailed | SettingError):
+        return "\n".join(str(error).splitlines()[1:])
+    return "".join(traceback.format_exception(error))
+
+
 def _is_echo(error: BaseException) -> bool:
     """True for what a rank sees because its partner failed."""
     return type(error).__name__ == "HorovodInternalError"
 
 
 def _first_cause(failures: list[object]) -> tuple[str, str, Status]:
-    """Message, trace-back and status of the rank that failed by itself, lowest first; "" and OK where nobody failed."""
+    """Message, explanation and status of the rank that failed by itself, lowest first; "" and OK where none failed."""
     failed = [(failure[0], rank, failure) for rank, failure in enumerate(failures) if isinstance(failure, tuple)]
     if not failed:
         return "", "", Status.OK

@@ -38,6 +38,10 @@ class Evaluator(Protocol):
         """Gets ready on this rank with the base settings; raises SettingError for what can never work."""
         ...
 
+    def check(self, settings: Settings) -> None:
+        """Raises SettingError for settings of a member that can never work, as far as can be told at once."""
+        ...
+
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         """Trains one interval from the parent's state (None: fresh) and measures on the fitness split.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nestedga.errors import SettingError
+from nestedga.errors import MemberFailed, SettingError
 from nestedga.evaluators.base import Result
 from nestedga.evaluators.black_box.checkpoint_folder import pack, unpack
 from nestedga.evaluators.black_box.child import Child, Ending
@@ -22,11 +22,11 @@ from nestedga.training.keys import key
 SEEDS = 1 << 31  # what every library takes
 
 
-class CommandFailed(RuntimeError):
+class CommandFailed(MemberFailed):
     """A command did not do what it should; the end of its output follows the first line."""
 
 
-class CommandTimeout(TimeoutError):
+class CommandTimeout(MemberFailed, TimeoutError):
     """A command took longer than it may."""
 
 
@@ -84,6 +84,9 @@ class CommandEvaluator:
                 raise SettingError(
                     f"{name}.weights={section['weights']}: files cannot be mixed; use {name}.weights=clone"
                 )
+
+    def check(self, settings: Settings) -> None:
+        """Only the command knows."""
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         if member.weights_crossover is not None:  # of a search whose settings say so elsewhere

@@ -44,6 +44,9 @@ class FunctionEvaluator:
     def open(self, place: Place, settings: Settings) -> None:
         self._place = place
 
+    def check(self, settings: Settings) -> None:
+        """Only the function knows."""
+
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         weights: Weights | None = parent.arrays() if parent else None
         answer = self._build(settings["function"], weights=weights, budget=member.budget, member_id=member.id)

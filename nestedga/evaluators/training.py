@@ -45,6 +45,9 @@ class TrainingEvaluator:
         self._place = place
         self._trainer = Trainer(place, self._build, self._seed, self._unit, settings)
 
+    def check(self, settings: Settings) -> None:
+        self._trainer.check(settings)
+
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         state = self._trainer.train(member, settings, parent)
         with self._place.ledger.during("evaluate"):

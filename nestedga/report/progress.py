@@ -13,6 +13,7 @@ from rich.text import Text
 
 from nestedga.journal import Record
 from nestedga.report.history import History, Told
+from nestedga.report.numbers import figure
 
 
 def say(part: int | None, text: str, file: TextIO | None = None) -> None:
@@ -49,11 +50,10 @@ class Lines:
         if told is not None and told.row is not None:
             spread = history.spread(told.row)
             name = history.objectives.names[0]
-            foms = (
-                "all failed"
-                if spread is None
-                else f"{name} best {spread[0]:.4f}, median {spread[1]:.4f}, worst {spread[2]:.4f}"
-            )
+            foms = "all failed"
+            if spread is not None:
+                best, median, worst = map(figure, spread)
+                foms = f"{name} best {best}, median {median}, worst {worst}"
             if len(history.objectives) > 1:
                 foms += f"; {_front(history)}"
             say(history.part, f"{_generation(history)}: {foms}; {_clock(history.seconds)}{_eta(history, history.now)}")
@@ -107,7 +107,7 @@ def render(history: History, now: float) -> RenderableType:
         groups.add_row(*place, what, *lived, f"{now - since:.0f} s", genes)
     best = "no member so far"
     if history.best_id is not None:
-        best = f"best {name} {history.best_values[0]:.4f}, member {history.best_id}"
+        best = f"best {name} {figure(history.best_values[0])}, member {history.best_id}"
         if len(history.objectives) > 1:
             best += f"; {_front(history)}"
     failed = sum(count for status, count in history.counts.items() if status != "ok")

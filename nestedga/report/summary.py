@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +13,7 @@ from rich.text import Text
 from nestedga.comm.launcher import launched_rank
 from nestedga.member import Member
 from nestedga.report.history import History
+from nestedga.report.numbers import figure, short
 from nestedga.run_folder import RunFolder
 
 MOST_SHOWN = 20  # members of the front, on the screen; summary.json has them all
@@ -93,8 +93,8 @@ def schedule_table(history: History) -> Table:
     trained, before = 0, None
     for member in line:
         if member.genotype != before or member is line[-1]:
-            values = [_short(member.genotype.get(path, "")) for path in genes]
-            values += [_short(value) for value in history.evaluation(member.id).values]
+            values = [short(member.genotype.get(path, "")) for path in genes]
+            values += [short(value) for value in history.evaluation(member.id).values]
             whence = "part {}, member {}".format(*history.origins[member.id]) if member.id < 0 else str(member.id)
             table.add_row(whence, str(trained), *values)
         trained, before = trained + member.budget, member.genotype
@@ -117,8 +117,8 @@ def front_table(history: History) -> Table:
     genes = _genes(members)
     table = Table("member", *history.objectives.names, *genes, title=f"Pareto front{more}", title_justify="left")
     for member in members:
-        objectives = [_short(value) for value in _objectives(history, member.id).values()]
-        table.add_row(str(member.id), *objectives, *(_short(member.genotype.get(path, "")) for path in genes))
+        objectives = [short(value) for value in _objectives(history, member.id).values()]
+        table.add_row(str(member.id), *objectives, *(short(member.genotype.get(path, "")) for path in genes))
     return table
 
 
@@ -139,10 +139,10 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
         parts.append(schedule_table(history))
         if len(history.objectives) > 1:
             reference = ", ".join(
-                f"{name} {_short(value)}"
+                f"{name} {short(value)}"
                 for name, value in zip(history.objectives.names, history.reference, strict=True)
             )
-            volume = _short(history.front.hypervolume())
+            volume = short(history.front.hypervolume())
             facts.add_row("front", f"members {len(history.front.ids)}, hypervolume {volume} from {reference}")
             parts.append(front_table(history))
     places = Table.grid(padding=(0, 2))
@@ -167,13 +167,5 @@ def show(renderable: RenderableType) -> None:
 
 
 def _metrics(metrics: dict[str, float]) -> str:
-    shown = {name: f"{value:.4f}" if abs(value) < 1000 else _short(value) for name, value in metrics.items()}
+    shown = {name: figure(value) for name, value in metrics.items()}
     return ", ".join(f"{name} {value}" for name, value in shown.items()) or "none"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return "failed"
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
-    return str(value)

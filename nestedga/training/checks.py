@@ -12,7 +12,7 @@ import torch
 
 from nestedga.errors import SettingError
 from nestedga.place import Settings
-from nestedga.training.data.base import SPLITS, Piece
+from nestedga.training.data.base import SPLITS, Indices, Piece
 
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16", "fp16"), "compression": ("none", "fp16")}
 PROBED = 64  # samples of a split at most
@@ -37,6 +37,30 @@ def check_compiler(device: torch.device) -> None:
             f"training.compile=true needs a {language} compiler, and there is neither {known[0]} nor {known[1]} here; "
             f"install one, name it in {variable}, or use training.compile=false"
         )
+
+
+def check_model(model: Any) -> None:
+    """What may be trained."""
+    if not isinstance(model, torch.nn.Module):
+        raise SettingError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
+
+
+def check_dataset(dataset: Any) -> None:
+    """What every data set has."""
+    for name in ("size", "batch"):
+        if not callable(getattr(dataset, name, None)):
+            raise SettingError(f"data: {type(dataset).__name__} has no method {name}; see docs/extending.md")
+
+
+def _check_samples(dataset: Any, split: str, indices: Indices) -> None:
+    samples = dataset.batch(split, indices)
+    for what, given in zip(("inputs", "targets"), samples, strict=True):
+        if not torch.is_tensor(given):
+            raise SettingError(f"data: batch gives {what} of type {type(given).__name__}; make them torch tensors")
+        if len(given) != len(indices):
+            raise SettingError(
+                f"data: batch gives {len(given)} {what} where {len(indices)} {split} samples are asked for"
+            )
 
 
 def check_batch(data: Mapping[str, Any], num_samples: int) -> None:
@@ -89,6 +113,7 @@ def probe(bench: Any, augment: Mapping[str, Any]) -> None:
         size = bench.dataset.size(split)
         indices = np.unique(np.linspace(0, size - 1, min(PROBED, size)).astype(np.int64))
         training = split == "train"
+        _check_samples(bench.dataset, split, indices)
         (batch,) = bench.loader.batches(split, [Piece(indices, key=0 if training else None)], augment)
         broken = int((~torch.isfinite(batch.inputs)).reshape(len(batch.inputs), -1).any(1).sum())
         if broken:
@@ -108,8 +133,12 @@ def probe(bench: Any, augment: Mapping[str, Any]) -> None:
                 f"model and task do not take the data's inputs of shape {tuple(inputs.shape)} and targets of shape "
                 f"{tuple(targets.shape)}: {(str(error) or type(error).__name__).splitlines()[0]}"
             ) from error
+        if torch.is_tensor(loss) and loss.dim():
+            raise SettingError(f"task: loss gives shape {tuple(loss.shape)}, not one number, summed over the samples")
+        given = {"loss": loss, **{f"measure's {name}": value for name, value in measured.items()}}
+        for what, value in given.items():
+            if not torch.is_tensor(value):
+                raise SettingError(f"task: {what} is a {type(value).__name__}; make it a torch tensor of one number")
         missing = [name for name in bench.task.metrics if name not in measured]
         if missing:
             raise SettingError(f"task.metrics names {missing[0]}, and measure gives {', '.join(measured) or 'nothing'}")
-        if loss.dim():
-            raise SettingError(f"task: loss gives shape {tuple(loss.shape)}, not one number, summed over the samples")

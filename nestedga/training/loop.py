@@ -43,6 +43,10 @@ class Trainer:
         self._bench.configure(settings, key(seed, INITIALISE), fresh=True)
         probe(self._bench, settings["data"].get("augment") or {})
 
+    def check(self, settings: Settings) -> None:
+        """Raises SettingError for a member's settings that can never work; builds no model for it."""
+        self._bench.check(settings)
+
     def train(self, member: Member, settings: Settings, parent: State | None) -> State | None:
         """One interval; gives the new state on the group's first rank."""
         bench, data, recipe = self._bench, settings["data"], settings["recipe"]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import update_bn
 
+from nestedga.errors import MemberFailed
 from nestedga.training.data.base import Piece, Strengths
 from nestedga.training.data_parallel import DataParallel
 from nestedga.training.keys import RECALIBRATE, key
@@ -18,7 +19,7 @@ CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits f
 RECALIBRATION_SAMPLES = 1024  # ours: the mean of a channel is then known to some per cent of its deviation
 
 
-class Diverged(ArithmeticError):
+class Diverged(MemberFailed):
     """The loss is no number any more."""
 
 

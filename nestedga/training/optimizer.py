@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+
+from nestedga.errors import SettingError, nearest
 
 EXEMPT = "exempt"  # our mark in a parameter group whose parameters are not decayed
 
@@ -27,6 +30,26 @@ def make_optimizer(
         {"params": [parameter for parameter in parameters if parameter.dim() <= 1], EXEMPT: True, "weight_decay": 0.0},
     ]
     return build(parameters if decay_norms else [group for group in groups if group["params"]])
+
+
+def check_arguments(optimizer: torch.optim.Optimizer, section: Mapping[str, Any]) -> None:
+    """Refuses what an optimizer would swallow unread (those of pytorch_optimizer do), or could not be stepped with.
+
+    Args:
+        optimizer: just made.
+        section: of the configuration, which it was made of.
+    """
+    kind = type(optimizer)
+    if section.get("_target_", "").rpartition(".")[2] == kind.__name__:
+        known = [name for name in inspect.signature(kind).parameters if name not in ("params", "args", "kwargs")]
+        for name in section:
+            if name not in ("_target_", *known):
+                raise SettingError(
+                    f"optimizer.{name}: {kind.__name__} knows no such argument; the nearest is {nearest(name, known)}"
+                )
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise SettingError(f"optimizer: {kind.__name__} computes the loss several times a step, which is not done here")
 
 
 def drop_foreign(optimizer: torch.optim.Optimizer, make: Callable[[torch.nn.Module], torch.optim.Optimizer]) -> None:

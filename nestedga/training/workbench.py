@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +14,13 @@ from nestedga.errors import SettingError
 from nestedga.place import Settings
 from nestedga.states.state import State
 from nestedga.training.average import Average
-from nestedga.training.checks import check_batch, check_compiler, check_sync_norm
+from nestedga.training.checks import check_batch, check_compiler, check_dataset, check_model, check_sync_norm
 from nestedga.training.data.base import Dataset, Loader
 from nestedga.training.data.loaders import make_loader
+from nestedga.training.data.loaders.checks import check_strengths
 from nestedga.training.data_parallel import DataParallel
 from nestedga.training.flat import StepBuffer
-from nestedga.training.optimizer import check_live, drop_foreign, make_optimizer, set_rate, set_steps
+from nestedga.training.optimizer import check_arguments, check_live, drop_foreign, make_optimizer, set_rate, set_steps
 from nestedga.training.precision import Precision
 from nestedga.training.recipe import check_recipe, scaling
 from nestedga.training.schedules import Constant, Schedule
@@ -78,7 +80,7 @@ class Workbench:
         """
         check_recipe(settings["recipe"])
         self._settings = settings
-        self.task, self.schedule = self._built("task"), self._built("schedule")
+        self.task, self.schedule = self._construct("task", settings["task"]), self._make_schedule(settings)
         self._configure_data(settings)
         recipe = settings["recipe"]
         if recipe["sync_norm"]:
@@ -90,7 +92,7 @@ class Workbench:
             self._make_model(settings)
             self._model = model
         # Made anew for every member, so that nothing of the one before is left in it.
-        self.optimizer = self._make_optimizer(self.model)
+        self.optimizer = self._make_optimizer(self.model, settings)
         plain = self.schedule == Constant() and recipe["lr_scaling"] == "none"
         if "lr" not in settings["optimizer"] and not plain:
             raise SettingError("optimizer.lr is missing, so schedule and recipe.lr_scaling have nothing to work on")
@@ -98,6 +100,15 @@ class Workbench:
             self.average = None
         elif self.average is None:
             self.average = Average(self.model)
+
+    def check(self, settings: Settings) -> None:
+        """Raises SettingError for what a member's settings show to be impossible beside what stands built."""
+        check_recipe(settings["recipe"])
+        self._construct("task", settings["task"])
+        self._make_schedule(settings)
+        check_batch(settings["data"], self.dataset.size("train"))
+        check_strengths(getattr(self.dataset, "transform", None), settings["data"].get("augment") or {})
+        self._make_optimizer(self.model, settings)
 
     def rate(self, epochs: float) -> float | None:
         """The learning rate so far along the lineage; None: the section ``optimizer`` names none."""
@@ -145,7 +156,7 @@ class Workbench:
         self.precision.restart()
         others = self._others()
         counters = unpack(state, self.model, self.optimizer, others)
-        drop_foreign(self.optimizer, self._make_optimizer)
+        drop_foreign(self.optimizer, partial(self._make_optimizer, settings=self._settings))
         self.precision.load(others)
         if self.average is not None:
             self.average.restart(known={(entry.name, entry.shape) for entry in state.entries})
@@ -175,6 +186,7 @@ class Workbench:
         if data != self._data:
             self.close()
             self.dataset = self._make("data", own)
+            check_dataset(self.dataset)
             self._data = data
         check_batch(section, self.dataset.size("train"))
         if (loader := section.get(LOADER, "torch")) != self._loader:
@@ -182,16 +194,25 @@ class Workbench:
             self.loader = make_loader(loader, self.dataset, self.device)
             self._loader = loader
 
-    def _make_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
-        def build(*parameters: Any) -> torch.optim.Optimizer:
-            return self._built("optimizer", *parameters)  # type: ignore[no-any-return]
+    def _make_schedule(self, settings: Settings) -> Schedule:
+        schedule = self._construct("schedule", settings["schedule"])
+        if not callable(schedule):
+            raise SettingError(f"schedule: {settings['schedule']['_target_']} gives nothing that can be called")
+        return schedule  # type: ignore[no-any-return]
 
-        return make_optimizer(build, model, self._settings["recipe"]["decay_norms"])
+    def _make_optimizer(self, model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
+        section = settings["optimizer"]
+        optimizer = make_optimizer(
+            partial(self._construct, "optimizer", section), model, settings["recipe"]["decay_norms"]
+        )
+        check_arguments(optimizer, section)
+        return optimizer
 
     def _make_model(self, settings: Settings) -> None:
         for name in ("model", "forward", "optimizer", "step_buffer", "average"):
             self.__dict__.pop(name, None)  # two at once might not fit the device
         model = self._make("model", settings["model"])
+        check_model(model)
         if settings["recipe"]["sync_norm"]:
             from nestedga.training.norm import synchronise  # with torch's compiler, which takes a second
 
@@ -229,10 +250,6 @@ class Workbench:
         except TypeError as error:
             raise SettingError(f"{name}: {kind}.{name} does not fit its settings: {error}") from error
         return make(**section)
-
-    def _built(self, name: str, *args: Any) -> Any:
-        """The object of a section of the member's settings."""
-        return self._construct(name, self._settings[name], *args)
 
     def _construct(self, name: str, section: Mapping[str, Any], *args: Any) -> Any:
         try:

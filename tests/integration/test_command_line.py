@@ -46,6 +46,13 @@ def test_multirun_trains_one_job_after_the_other(nestedga, tmp_path):
     assert answer.returncode == 0, answer.stderr
 
 
+def test_a_range_that_reaches_too_far_is_found_before_a_member_is_trained(nestedga):
+    reaches = "+space.data.batch_size={type: ordinal, choices: [32, 5000]}"
+    answer = nestedga(2, "+experiment=digits_pbt", reaches, code=2)
+    (line,) = answer.said
+    assert "space.data.batch_size may become 5000: data.batch_size=5000 must be from 1 to the 1140" in line
+
+
 def test_all_ranks_agree_on_a_run_folder(tmp_path):
     answer = run_command([*mpirun(4), "-m", "nestedga", *FUNCTION], tmp_path, 60)
     assert answer.returncode == 0, answer.stderr

@@ -53,8 +53,8 @@ def test_without_resume_an_existing_run_is_not_touched(nestedga):
     again = nestedga(1, *FUNCTION, "search.generations=2", code=2)
     assert "holds a run already; add resume=true" in again.said[0]
     assert again.outcome == first.outcome
-    complete = nestedga(1, *FUNCTION, "search.generations=2", "resume=true", code=2)
-    assert "is complete" in complete.said[0]
+    complete = nestedga(1, *FUNCTION, "search.generations=2", "resume=true")
+    assert "is complete already" in complete.out and complete.outcome == first.outcome
 
 
 def test_another_configuration_is_refused_by_name(nestedga, killed):

@@ -375,3 +375,8 @@ def test_outputs_that_do_not_fit_are_refused():
     characters = torch.zeros(2, 5, dtype=torch.int64)
     with pytest.raises(SettingError, match=r"logits of shape \(2, 11\)"):
         LanguageModel().measure(Fixed(torch.zeros(2, 11)), characters, characters)
+
+
+def test_a_series_of_other_columns_than_the_model_is_named():
+    with pytest.raises(SettingError, match="model.num_columns=2, and the data has 3; use model.num_columns=3"):
+        Forecasting().loss(AutoRegression(order=5, num_columns=2), torch.zeros(4, 9, 3), torch.zeros(4, 8, 3))

@@ -1,5 +1,6 @@
 """What stands built: settings that cannot work are named, sections without a class go to the task, states come back."""
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -86,6 +87,10 @@ def spoilt(inputs=None, targets=None, empty=None):
         (["recipe.sync_norm=true", "groups.resplit=spare"], "use groups.resplit=never"),
         (["training.precision=int8"], "training.precision='int8' is unknown; use fp32, bf16, fp16"),
         (["~optimizer.lr", "schedule=cosine"], "optimizer.lr is missing"),
+        (["optimizer=lamb", "+optimizer.wieght_decay=0.5"], "Lamb knows no such argument; the nearest is weight_decay"),
+        (["optimizer=none", "+optimizer._target_=torch.optim.LBFGS"], "LBFGS computes the loss several times a step"),
+        (["schedule=none", "+schedule._target_=types.SimpleNamespace"], "gives nothing that can be called"),
+        (["model._target_=types.SimpleNamespace"], "model is a SimpleNamespace"),
     ],
 )
 def test_what_cannot_work_is_named(overrides, message):
@@ -140,6 +145,67 @@ def test_sections_without_a_class_are_the_tasks():
     wrong = Configuration([*TASK, *DATA, "+model.width=3"]).plain()
     with pytest.raises(SettingError, match="model: Doubling.model does not fit its settings"):
         bench.configure(wrong, 1, fresh=True)
+
+
+class Careless(Doubling):
+    """The same with one mistake."""
+
+    def __init__(self, mistake):
+        self._mistake = mistake
+
+    def data(self, num_samples=100):
+        data = super().data(num_samples)
+        if self._mistake == "no batch":
+            del data.batch
+        elif self._mistake in ("numpy", "short"):
+            whole = data.batch
+            make = {"numpy": lambda x, y: (x, y.numpy()), "short": lambda x, y: (x[1:], y)}[self._mistake]
+            data.batch = lambda split, at: make(*whole(split, at))
+        return data
+
+    def loss(self, model, inputs, targets):
+        loss = super().loss(model, inputs, targets)
+        return loss.item() if self._mistake == "float" else loss
+
+    def measure(self, model, inputs, targets):
+        measured = super().measure(model, inputs, targets)
+        return {"distance": measured["distance"].item()} if self._mistake == "metric" else measured
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("none", None),
+        ("no batch", "data: SimpleNamespace has no method batch"),
+        ("numpy", "data: batch gives targets of type ndarray; make them torch tensors"),
+        ("short", "data: batch gives 63 inputs where 64 train samples are asked for"),
+        ("float", "task: loss is a float; make it a torch tensor of one number"),
+        ("metric", "task: measure's distance is a float"),
+    ],
+)
+def test_a_mistake_in_a_class_of_the_users_own_is_named(mistake, message):
+    task = (*TASK[:1], f"+task._target_={__name__}.Careless", f"+task.mistake={mistake}", *TASK[2:])
+    with pytest.raises(SettingError, match=message) if message else contextlib.nullcontext():
+        built(*task, *DATA)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["recipe.ema=1.5"], "recipe.ema=1.5 must be"),
+        (["data.batch_size=1000"], "data.batch_size=1000 must be from 1 to the "),
+        (["optimizer.momentum=-1"], "optimizer: torch.optim.SGD takes no such settings: Invalid momentum"),
+        (["task.label_smoothing=2"], "label_smoothing"),
+        (["+data.augment.pad=0.5"], "data.augment.pad: this data set has no transform"),
+    ],
+)
+def test_settings_of_a_member_are_checked_beside_what_stands(overrides, message):
+    bench = workbench()
+    before = bench.model, bench.optimizer
+    bench.check(Configuration(SMALL).plain())
+    with pytest.raises(SettingError, match=message):
+        bench.check(Configuration([*SMALL, *overrides]).plain())
+    assert before == (bench.model, bench.optimizer)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

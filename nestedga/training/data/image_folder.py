@@ -88,7 +88,7 @@ class Files:
                 fault = printable(f"{root / folder} has no images ({', '.join(SUFFIXES)})")
                 if not skip:
                     raise SettingError(f"data.root: {fault}; remove it, or set data.on_error=skip")
-                print(f"nestedga: {fault}", flush=True)
+                print(f"nestedga: {fault}; the class keeps its number, {number[folder]}", flush=True)
             names.append(np.array(found, np.bytes_))
             targets.append(np.full(len(found), number[folder], np.int64))
         self._root = root

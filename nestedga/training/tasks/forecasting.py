@@ -29,6 +29,12 @@ class Forecasting:
 
 def _errors(model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Shape (n, horizon x columns)."""
+    columns, expected = inputs.shape[-1], getattr(model, "num_columns", inputs.shape[-1])
+    if columns != expected:
+        raise SettingError(
+            f"model.num_columns={expected}, and the data has {columns}; use model.num_columns={columns}, or name as "
+            "many in data.columns"
+        )
     forecasts = model(inputs)
     if forecasts.shape != targets.shape:  # a difference would be broadcast, and trained on in silence
         raise SettingError(

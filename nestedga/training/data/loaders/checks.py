@@ -11,7 +11,10 @@ from nestedga.training.data.base import IGNORED, Strengths, Transform
 def check_strengths(transform: Transform | None, strengths: Strengths) -> None:
     """Raises SettingError for strengths that are unknown or cannot be."""
     if transform is not None:
-        transform.check(strengths)
+        try:
+            transform.check(strengths)
+        except ValueError as error:  # of a transform of the user's own; a SettingError is one
+            raise SettingError(str(error) if isinstance(error, SettingError) else f"data.augment: {error}") from error
     elif strengths:
         raise SettingError(f"data.augment.{next(iter(strengths))}: this data set has no transform; remove data.augment")
 
