@@ -85,6 +85,7 @@ class Desk:
             border=self._border,
             max_seconds=plan.settings["run"]["max_seconds"],
             repeatable=plan.evaluator.repeatable,
+            last_counts=plan.search.last_counts,
         )
         self.coordinator.replay(self.displays.replayed(journal.read(folder.journal)))
         self._warn_of_idle_ranks()
@@ -145,6 +146,7 @@ class Desk:
             "search": settings["search"]["_target_"].rpartition(".")[2],
             "population_size": getattr(plan.search, "population_size", plan.layout.num_groups),
             "generational": isinstance(plan.search, Generational),
+            "last_counts": plan.search.last_counts,
             "num_evaluations": plan.search.num_evaluations,
             "objective": settings["objective"],
             "unit": plan.unit,

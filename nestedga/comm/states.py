@@ -28,9 +28,9 @@ LEAST_TAGS = 32_767  # what the standard promises (MPI_TAG_UB)
 PIECE_BYTES = 1 << 22  # small enough to lie in a processor's cache still when its checksum is taken
 BROADCAST_BYTES = 1 << 28  # MPI counts are 32-bit
 STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
-# Between two looks of a service thread with nothing to do. One takes some 0.04 ms of a core that others train on; a
-# request waits for half a nap on average.
-LONGEST_IDLE_SECONDS = 8e-3
+# Between two looks of a service thread with nothing to do; longer, the longer that lasts. One takes some 0.04 ms of a
+# core that others train on; a request waits for half a nap on average.
+IDLE_SECONDS, IDLE_SHARE, LONGEST_IDLE_SECONDS = 3e-3, 0.003, 8e-3
 AHEAD_SECONDS = 0.02  # between two looks for what is to be fetched ahead
 MOST_REMEMBERED = 1000  # states that were here once
 
@@ -192,7 +192,7 @@ class StateExchange:
     # The other side, in its own thread
 
     def _serve(self) -> None:
-        nap, next_ahead = FIRST_NAP_SECONDS, 0.0
+        nap, last_moved, next_ahead = FIRST_NAP_SECONDS, time.monotonic(), 0.0
         while not self._stop.is_set():
             moved = self._take_request()
             if self._waiting:
@@ -202,7 +202,11 @@ class StateExchange:
             if (now := time.monotonic()) > next_ahead:
                 self._begin_ahead()
                 next_ahead = now + AHEAD_SECONDS
-            nap = FIRST_NAP_SECONDS if moved else min(2.0 * nap, LONGEST_IDLE_SECONDS)
+            if moved:
+                nap, last_moved = FIRST_NAP_SECONDS, now
+            else:
+                longest = min(max(IDLE_SECONDS, IDLE_SHARE * (now - last_moved)), LONGEST_IDLE_SECONDS)
+                nap = min(2.0 * nap, longest)
             time.sleep(nap)
 
     # Each of these is one look, and tells whether something moved.

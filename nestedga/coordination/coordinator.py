@@ -77,6 +77,7 @@ class Coordinator:
         border: with parts of the world that have coordinators of their own; None: there are none.
         max_seconds: nothing is handed out later than this after the start.
         repeatable: a member trained again must come out the same.
+        last_counts: the result is the last member that succeeded, and not the best.
         clock: seconds, monotonic; a simulation brings its own.
     """
 
@@ -93,6 +94,7 @@ class Coordinator:
         border: Border | None = None,
         max_seconds: float | None = None,
         repeatable: bool = True,
+        last_counts: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         nodes = [0] * (layout.first + sum(layout.sizes)) if nodes is None else nodes
@@ -107,7 +109,7 @@ class Coordinator:
         self._roster = Roster(layout, nodes)
         self._unwritten: set[int] = set()  # members asked that are not in the journal's file yet
         self._orders: dict[int, Order] = {}  # out, by group
-        self._estate = Estate(files, modes, nodes)
+        self._estate = Estate(files, modes, nodes, last_counts)
         # Where groups differ in size, the most promising come first, and the largest idle group takes them.
         uneven = allotment is not None or len(set(layout.sizes)) > 1
         self._queue = Queue(self._estate.promise if uneven else None)

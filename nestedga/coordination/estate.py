@@ -30,13 +30,16 @@ class Estate:
         files: durable copies of states.
         modes: ``min`` or ``max`` for each objective: the user's sign.
         nodes: the node of each world rank.
+        last_counts: the result of all is the last member that succeeded, and not the best.
 
     Attributes:
         front: of minimised objectives.
     """
 
-    def __init__(self, files: StateFiles, modes: Sequence[str], nodes: Sequence[int]) -> None:
-        self.front = Front()
+    def __init__(
+        self, files: StateFiles, modes: Sequence[str], nodes: Sequence[int], last_counts: bool = False
+    ) -> None:
+        self.front = Front(last_counts)
         self._files = files
         self._modes = tuple(modes)
         self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent

@@ -15,26 +15,38 @@ class Front:
     Of members with equal objectives the lowest id stands for all, so that the front does not depend on who came in
     first. With one objective it is the best member alone.
 
+    Args:
+        last_counts: the member that came in last is all there is, good or bad.
+
     Attributes:
         ids: of the members, in the order of their objectives: the best by the first (then the second, ...) leads.
         points: their objectives, shape (len(ids), num_objectives).
         reference: the worst value of each objective that was ever seen, shape (num_objectives,).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last_counts: bool = False) -> None:
+        self._last_counts = last_counts
         self.ids: list[int] = []
         self.points: NDArray[np.float64]
         self.reference: NDArray[np.float64]
 
     def add(self, member_id: int, values: Sequence[float]) -> None:
         """Takes in a member's minimised objectives; the cost is linear in the size of the front."""
-        if len(values) == 1 and self.ids and self.points[0, 0] < values[0] <= self.reference[0]:
+        if (
+            len(values) == 1
+            and self.ids
+            and not self._last_counts
+            and self.points[0, 0] < values[0] <= self.reference[0]
+        ):
             return  # the usual case where there is one objective, and nothing changes
         point = np.array(values, dtype=np.float64)
         if not self.ids:
             self.ids, self.points, self.reference = [member_id], point[None], point
             return
         self.reference = np.maximum(self.reference, point)
+        if self._last_counts:
+            self.ids, self.points = [member_id], point[None]
+            return
         no_worse = np.flatnonzero((self.points <= point).all(axis=1))
         if no_worse.size:  # the newcomer is dominated by each of these, or equals the only one
             if (self.points[no_worse[0]] == point).all():

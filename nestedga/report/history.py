@@ -141,6 +141,8 @@ class History:
         self.groups = dict(zip(numbers, sizes, strict=True))
         self._charged = dict.fromkeys(numbers, self.now)
         self._told_before = self.num_told
+        if not self.header:
+            self.front = Front(record.get("last_counts", False))
         self.header, self.status = record, "running"
         self.objectives = Objectives.from_config(record["objective"])
         self.running.clear()

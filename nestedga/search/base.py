@@ -44,6 +44,11 @@ class Search(Protocol):
         ...
 
     @property
+    def last_counts(self) -> bool:
+        """Whether its result is the last member that succeeded, and not the best: there was nothing to choose."""
+        ...
+
+    @property
     def done(self) -> bool:
         """True when everything was asked and told."""
         ...
@@ -150,6 +155,7 @@ class Bookkeeping:
     multi_objective: ClassVar[bool] = False
     slow: ClassVar[bool] = False
     takes_immigrants: ClassVar[bool] = False
+    last_counts: ClassVar[bool] = False
 
     space: Space = field(kw_only=False)
     seed: int

@@ -39,11 +39,14 @@ class Interval:
 class Replay(Asynchronous):
     """Trains one member interval by interval; ends early where one fails, for nothing is left to go on from.
 
+    Its result is the network at the end, however good it looked on the way.
+
     Attributes:
         schedule: the intervals, one or more.
     """
 
     multi_objective: ClassVar[bool] = True
+    last_counts: ClassVar[bool] = True
 
     schedule: Sequence[Interval]
     population_size: int = field(init=False, default=1)

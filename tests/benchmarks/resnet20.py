@@ -66,7 +66,7 @@ def measure(short: bool) -> Section:
     form = SHORT if short else WHOLE if torch.cuda.is_available() else ON_TWO_CORES
     with tempfile.TemporaryDirectory() as folder:
         accuracies = _accuracies(form, Path(folder), seed=0)
-    rows = [(name, str(epochs), f"{accuracy:.4f}") for name, (epochs, accuracy) in accuracies.items()]
+    rows = [(name, f"{epochs:.2f}", f"{accuracy:.4f}") for name, (epochs, accuracy) in accuracies.items()]
     limits = ()
     if form is WHOLE:
         replay, fixed = accuracies["replay"][1], accuracies["fixed"][1]

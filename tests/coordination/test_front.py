@@ -51,3 +51,11 @@ def test_hypervolume_by_hand():
     for i, point in enumerate([(1.0, 4.0), (3.0, 1.0), (5.0, 5.0)]):
         front.add(i, point)
     assert front.hypervolume() == (5 - 1) * (5 - 4) + (5 - 3) * (4 - 1)
+
+
+@given(points)
+def test_where_the_last_counts_it_alone_is_the_front(values):
+    front = Front(last_counts=True)
+    for i, point in enumerate(values):
+        front.add(i, point)
+        assert front.ids == [i] and front.points.tolist() == [list(point)]

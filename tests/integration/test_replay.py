@@ -31,6 +31,16 @@ def test_the_best_line_of_a_run_is_trained_again(nestedga):
         assert any(row.split()[1::2][:2] == [str(i), str(i)] for row in later.out.splitlines() if row.startswith("│"))
 
 
+def test_its_result_is_the_end_of_the_schedule_and_not_the_best_on_the_way(nestedga):
+    function = ("evaluator=function", "+function={_target_: tests.functions.lineage, x: 0.5}", "space=none")
+    schedule = "search.schedule=[{genotype: {function.x: 0.3}}, {genotype: {function.x: 0.9}}]"
+    answer = nestedga(1, *function, "search=replay", schedule)
+    foms = [r["evaluation"]["fom"] for r in answer.records if r["event"] == "tell"]
+    assert foms[0] < foms[1] and answer.summary["best"]["fitness_fom"] == foms[1]
+    assert answer.summary["best"]["lineage"] == [0, 1]
+    assert (answer.folder / "best" / "overrides.txt").read_text() == "function.x=0.9\n"
+
+
 def test_a_schedule_that_cannot_be_had_is_one_line_and_code_2(nestedga):
     answer = nestedga(2, *EXPERIMENT, "search=replay", "search.schedule=nowhere", code=2)
     assert answer.said == [
