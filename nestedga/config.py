@@ -214,12 +214,9 @@ class Configuration:
             return _replacing(self.plain())
 
         def configure(genotype: Genotype) -> dict[str, Any]:
-            base = self.settings
-            if groups:
-                # A gene that is not active leaves its group as configured.
-                chosen = [f"{path}={genotype[path]}" for path in groups if path in genotype]
-                base = _without_hydra(self._compose(chosen))
-            config = base.copy()
+            # A gene that is not active leaves its group as configured.
+            chosen = [f"{path}={genotype[path]}" for path in groups if path in genotype]
+            config = _without_hydra(self._compose(chosen)) if chosen else self.settings.copy()
             for path, value in genotype.items():
                 if path not in groups:
                     OmegaConf.update(config, path, value)
