@@ -107,6 +107,10 @@ class Rungs:
     def takes_immigrants(self) -> bool:
         return False  # the wrapped search knows individuals by other numbers
 
+    @property
+    def last_counts(self) -> bool:
+        return False
+
     def immigrate(self, member: Member, evaluation: Evaluation) -> None:
         raise NotImplementedError
 

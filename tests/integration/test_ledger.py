@@ -19,7 +19,8 @@ LARGE = (*FUNCTION, "function._target_=tests.functions.large", "search.generatio
 def check(answer):
     summary = answer.summary
     assert set(summary["ledger"]) <= {*ACTIVITIES, "lost"}
-    assert sum(summary["ledger"].values()) == pytest.approx(summary["group_seconds"], rel=0.01)
+    # From a group's last word to the end of the run nobody counts: 0.1 s a group at most, however long the run was.
+    assert sum(summary["ledger"].values()) == pytest.approx(summary["group_seconds"], rel=0.01, abs=0.2)
     tags = scalars(answer.folder / "tensorboard" / "population")
     assert {f"time/{activity}" for activity in ("train", "wait")} <= set(tags)
     assert "share" in answer.out and "wait" in answer.out

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nestedga.errors import SettingError
 from nestedga.genes import ConstantGene
 from nestedga.member import Evaluation, Member
+from nestedga.search.replay import Replay
 from nestedga.space import Space
 from tests.search.searches import SEARCHES, bowl, evaluate, immigrant, run
 
@@ -29,6 +30,12 @@ def test_ids_are_unique_and_budget_is_spent(entry):
     members = run(search, groups=3)
     assert len({member.id for member in members}) == len(members)
     assert len(entry.individuals(members)) == (search.num_evaluations or 20)
+
+
+@every_search
+def test_all_but_a_replay_are_judged_by_their_best(entry):
+    search = entry.build()
+    assert search.last_counts is isinstance(search, Replay)
 
 
 @every_search
