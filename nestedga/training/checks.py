@@ -12,7 +12,7 @@ import torch
 
 from nestedga.errors import SettingError
 from nestedga.place import Settings
-from nestedga.training.data.base import SPLITS, Indices, Piece
+from nestedga.training.data.base import SPLITS, Piece
 
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16", "fp16"), "compression": ("none", "fp16")}
 PROBED = 64  # samples of a split at most
@@ -50,17 +50,6 @@ def check_dataset(dataset: Any) -> None:
     for name in ("size", "batch"):
         if not callable(getattr(dataset, name, None)):
             raise SettingError(f"data: {type(dataset).__name__} has no method {name}; see docs/extending.md")
-
-
-def _check_samples(dataset: Any, split: str, indices: Indices) -> None:
-    samples = dataset.batch(split, indices)
-    for what, given in zip(("inputs", "targets"), samples, strict=True):
-        if not torch.is_tensor(given):
-            raise SettingError(f"data: batch gives {what} of type {type(given).__name__}; make them torch tensors")
-        if len(given) != len(indices):
-            raise SettingError(
-                f"data: batch gives {len(given)} {what} where {len(indices)} {split} samples are asked for"
-            )
 
 
 def check_batch(data: Mapping[str, Any], num_samples: int) -> None:
@@ -113,7 +102,6 @@ def probe(bench: Any, augment: Mapping[str, Any]) -> None:
         size = bench.dataset.size(split)
         indices = np.unique(np.linspace(0, size - 1, min(PROBED, size)).astype(np.int64))
         training = split == "train"
-        _check_samples(bench.dataset, split, indices)
         (batch,) = bench.loader.batches(split, [Piece(indices, key=0 if training else None)], augment)
         broken = int((~torch.isfinite(batch.inputs)).reshape(len(batch.inputs), -1).any(1).sum())
         if broken:

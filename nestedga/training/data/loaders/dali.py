@@ -16,7 +16,7 @@ from torch.utils.dlpack import from_dlpack
 from nestedga.errors import SettingError
 from nestedga.training.data.base import Batch, CroppedDataset, Dataset, Piece, Strengths, sent
 from nestedga.training.data.loaders.ahead import Ahead
-from nestedga.training.data.loaders.checks import check_strengths, counted
+from nestedga.training.data.loaders.checks import check_strengths, counted, read
 from nestedga.training.data.transform import lies_in_draws
 
 try:
@@ -49,7 +49,7 @@ class DaliLoader:
                 "has others; use data.loader=torch"
             )
         if not isinstance(dataset, CroppedDataset):  # those are bytes, in colour
-            images, _ = dataset.batch("train", np.arange(1))
+            images, _ = read(dataset, "train", np.arange(1))
             if images.shape[-1] > MOST_CHANNELS or images.dtype not in TYPES:
                 raise SettingError(
                     f"data.loader=dali serves images of at most {MOST_CHANNELS} channels, in uint8, int16, int32 or "
@@ -90,7 +90,7 @@ class DaliLoader:
                 if isinstance(self._dataset, CroppedDataset):
                     images, targets = self._dataset.cropped(split, piece.indices, rng, strengths, self._decode)
                 else:
-                    images, targets = self._dataset.batch(split, piece.indices)
+                    images, targets = read(self._dataset, split, piece.indices)
                 if before is not None:
                     yield self._take(before)
                 if self._pipeline is None or len(images) > self._pipeline.max_batch_size:

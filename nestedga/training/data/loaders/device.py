@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nestedga.errors import SettingError
 from nestedga.training.data.base import SPLITS, Batch, CroppedDataset, Dataset, Indices, Piece, Strengths, sent
 from nestedga.training.data.loaders.ahead import Ahead
-from nestedga.training.data.loaders.checks import check_strengths, counted
+from nestedga.training.data.loaders.checks import check_strengths, counted, read
 from nestedga.training.data.transform import Draws, apply, lies_in_draws
 
 GROUP_PIECES, GROUP_BYTES = 16, 8 << 20  # changed at once, at most: enough to keep a GPU busy, stored bytes
@@ -52,7 +52,7 @@ class DeviceLoader:
         self._transform = getattr(dataset, "transform", None)
         self._kept: dict[str, _Kept] = {}
         self._ahead: Ahead[_Group] | None = None
-        inputs, targets = dataset.batch("train", np.arange(1))
+        inputs, targets = read(dataset, "train", np.arange(1))
         self._sample_bytes = inputs.nbytes + targets.nbytes
         self._check_room()
 
@@ -91,7 +91,7 @@ class DeviceLoader:
         everything: list[torch.Tensor] = []
         counts = np.empty(size, np.bool_)
         for part in parts:
-            samples = self._dataset.batch(split, part)
+            samples = read(self._dataset, split, part)
             if not everything:
                 everything = [self._room_for(size, tensor) for tensor in samples]
             for whole, tensor in zip(everything, samples, strict=True):

@@ -8,7 +8,7 @@ import torch
 
 from nestedga.training.data.base import Batch, CroppedDataset, Dataset, Piece, Strengths
 from nestedga.training.data.loaders.ahead import Ahead
-from nestedga.training.data.loaders.checks import check_strengths, counted
+from nestedga.training.data.loaders.checks import check_strengths, counted, read
 
 DEPTH = 4  # pieces that wait at most; more only takes memory
 
@@ -39,7 +39,7 @@ class TorchLoader:
         if self._cropped:
             inputs, targets = self._cropped.cropped(split, piece.indices, rng, strengths)
         else:
-            inputs, targets = self._dataset.batch(split, piece.indices)
+            inputs, targets = read(self._dataset, split, piece.indices)
         if self._transform is not None:
             inputs = self._transform(inputs, rng, strengths)
         if self._device.type == "cuda":  # from pinned memory, copies run beside the computation
