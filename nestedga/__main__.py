@@ -9,11 +9,11 @@ import threading
 import traceback
 from typing import NoReturn
 
-from nestedga.comm.launcher import die_with_launcher, launched_rank, launched_size
-from nestedga.config import Configuration, jobs_of, show
 from nestedga.coordination.search_process import SearchProcess
 from nestedga.errors import SettingError
-from nestedga.plan import make_parts, make_search
+from nestedga.job.configuration import Configuration, jobs_of, show
+from nestedga.job.plan import make_parts, make_search
+from nestedga.rank.launcher import die_with_launcher, launched_rank, launched_size
 
 HYDRA_OWN = (
     "--help",
@@ -64,7 +64,7 @@ def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
     # A thread's exception would be seen by nobody, and its work be missed by all.
     threading.excepthook = lambda caught: end(caught.exc_value)
     try:
-        from nestedga.run import run_job
+        from nestedga.job.run import run_job
 
         codes = []
         for number, configuration in enumerate(configurations):

@@ -18,14 +18,14 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nestedga import __version__
-from nestedga.comm.launcher import die_with_launcher, launched_local_size, launched_rank
 from nestedga.errors import SettingError
+from nestedga.rank.launcher import die_with_launcher, launched_local_size, launched_rank
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
     from nestedga.comm.groups import Group, World
-    from nestedga.layout import Layout
+    from nestedga.protocol.layout import Layout
 
 TRIAL_SECONDS = 2.0
 TRIAL_NUMBERS = 1 << 18  # float32, so 1 MiB: about the gradients of ResNet-20
@@ -117,7 +117,7 @@ def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads
     from nestedga.comm.groups import World, library_version, start_mpi
     from nestedga.comm.lifeline import Lifeline
     from nestedga.comm.waiting import gather_all
-    from nestedga.layout import split_evenly
+    from nestedga.protocol.layout import split_evenly
 
     try:
         comm = start_mpi(threads)

@@ -12,11 +12,11 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from nestedga.errors import SettingError
-from nestedga.journal import Tail
-from nestedga.report.history import History
-from nestedga.report.progress import render
+from nestedga.record.history import History
+from nestedga.record.journal import Tail
+from nestedga.record.run_folder import RunFolder
+from nestedga.report.live.progress import render
 from nestedga.report.summary import closing
-from nestedga.run_folder import RunFolder
 
 POLL_SECONDS = 0.5
 

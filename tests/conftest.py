@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from nestedga import journal
+from nestedga.record import journal
 
 REPOSITORY = Path(__file__).parents[1]
 

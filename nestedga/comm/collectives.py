@@ -12,7 +12,7 @@ from nestedga.comm.exchange import Channel
 from nestedga.comm.groups import Group, World
 from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import broadcast, gather_all, wait_until
-from nestedga.messages import Ahead, Durable, Order, Report, Source
+from nestedga.protocol.messages import Durable, Order, Prefetch, Report, Source
 from nestedga.states.cache import StateCache
 from nestedga.states.limits import StateLimits
 from nestedga.states.state import State
@@ -71,10 +71,10 @@ class Leader:
         """Says whether this rank leads from now on; else a thread tells which of its states have become durable."""
         self._leads = leads
 
-    def _poll_ahead(self) -> Ahead | None:
+    def _poll_ahead(self) -> Prefetch | None:
         if not self._leads:
             self._tell_durable()
-        ahead: Ahead | None = self._channel.poll_ahead()
+        ahead: Prefetch | None = self._channel.poll_prefetch()
         return ahead
 
     def next_order(self) -> Order:

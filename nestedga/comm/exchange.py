@@ -12,7 +12,7 @@ from nestedga.comm.waiting import poll_message, wait_until
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-TO_COORDINATOR, TO_LEADER, AHEAD, LETTER = 1, 2, 3, 4
+TO_COORDINATOR, TO_LEADER, PREFETCH, LETTER = 1, 2, 3, 4
 
 
 class Channel:
@@ -37,9 +37,9 @@ class Channel:
         """Coordinator to an idle leader. Does not block."""
         self._post(message, leader, TO_LEADER)
 
-    def tell_ahead(self, leader: int, message: Any) -> None:
+    def send_prefetch(self, leader: int, message: Any) -> None:
         """Coordinator to a busy leader, of what is to come. Does not block."""
-        self._post(message, leader, AHEAD)
+        self._post(message, leader, PREFETCH)
 
     def write(self, coordinator: int, message: Any) -> None:
         """Coordinator to another coordinator. Does not block."""
@@ -57,9 +57,9 @@ class Channel:
         """For a leader: the next order, or None."""
         return self._poll(TO_LEADER)
 
-    def poll_ahead(self) -> Any:
+    def poll_prefetch(self) -> Any:
         """For a leader, while it is busy: what is to come, or None."""
-        return self._poll(AHEAD)
+        return self._poll(PREFETCH)
 
     def flush(self, limit_seconds: float) -> None:
         """Waits until everything posted has been taken."""

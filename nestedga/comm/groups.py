@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from nestedga.comm.launcher import launched_local_size
 from nestedga.comm.waiting import broadcast, finish, gather_all
+from nestedga.rank.launcher import launched_local_size
 
 if TYPE_CHECKING:
     from mpi4py import MPI

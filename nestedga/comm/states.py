@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, broadcast, finish, poll_message
-from nestedga.messages import Ahead, Source
+from nestedga.protocol.messages import Prefetch, Source
 from nestedga.states import buffers
 from nestedga.states.state import State, checksum_of
 
@@ -64,7 +64,7 @@ class StateExchange:
     Args:
         comm: all ranks.
         cache: where states are kept.
-        poll_ahead: gives what the coordinator wants to be fetched ahead or dropped, or None.
+        poll_prefetch: gives what the coordinator wants to be fetched ahead or dropped, or None.
         stall_seconds: a holder that has not moved for so long is given up.
     """
 
@@ -72,14 +72,14 @@ class StateExchange:
         self,
         comm: MPI.Comm,
         cache: Cache,
-        poll_ahead: Callable[[], Ahead | None],
+        poll_prefetch: Callable[[], Prefetch | None],
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         from mpi4py import MPI
 
         self._comm = comm
         self._cache = cache
-        self._poll_ahead = poll_ahead
+        self._poll_ahead = poll_prefetch
         self._stall_seconds = stall_seconds
         # One tag an answer, so that a late one is never taken for another.
         num_tags = (comm.Get_attr(MPI.TAG_UB) or LEAST_TAGS) - FIRST_ANSWER_TAG

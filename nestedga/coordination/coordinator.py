@@ -10,17 +10,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from nestedga.coordination.border import Border
-from nestedga.coordination.estate import Estate, StateFiles
+from nestedga.coordination.groups import Groups
+from nestedga.coordination.migration import Migration
 from nestedga.coordination.queue import Queue
-from nestedga.coordination.roster import Roster
 from nestedga.coordination.search_process import DistantSearch
+from nestedga.coordination.state_directory import StateDirectory, StateFiles
 from nestedga.errors import SettingError
-from nestedga.journal import Journal, Record
-from nestedga.layout import Layout
-from nestedga.member import Evaluation, Member
-from nestedga.messages import (
-    Ahead,
+from nestedga.population.member import Evaluation, Member
+from nestedga.protocol.layout import Layout
+from nestedga.protocol.messages import (
     Dissolved,
     Durable,
     Ended,
@@ -28,16 +26,18 @@ from nestedga.messages import (
     Letter,
     Migrant,
     Order,
+    OrderKind,
+    Prefetch,
     Ready,
     Report,
     Stopped,
-    Task,
     Tested,
 )
+from nestedga.record.journal import Journal, Record
 from nestedga.search.base import Search
 
 
-class Allotment(Protocol):
+class Allocation(Protocol):
     """How idle ranks are shared among members that wait."""
 
     def num_groups(self, num_ranks: int) -> int:
@@ -58,7 +58,7 @@ class Allotment(Protocol):
 class Work(NamedTuple):
     """What a group is to do, before it is known which."""
 
-    task: Task
+    kind: OrderKind
     member: Member | None = None
     states: tuple[int, ...] = ()  # that it begins with
 
@@ -73,8 +73,8 @@ class Coordinator:
         modes: ``min`` or ``max`` for each objective: the user's sign.
         layout: the groups that will report.
         nodes: the node of each world rank; None: all on one.
-        allotment: forms other groups of idle ranks; None: the layout stays.
-        border: with parts of the world that have coordinators of their own; None: there are none.
+        allocation: forms other groups of idle ranks; None: the layout stays.
+        migration: with parts of the world that have coordinators of their own; None: there are none.
         max_seconds: nothing is handed out later than this after the start.
         repeatable: a member trained again must come out the same.
         last_counts: the result is the last member that succeeded, and not the best.
@@ -90,8 +90,8 @@ class Coordinator:
         modes: Sequence[str],
         layout: Layout,
         nodes: Sequence[int] | None = None,
-        allotment: Allotment | None = None,
-        border: Border | None = None,
+        allocation: Allocation | None = None,
+        migration: Migration | None = None,
         max_seconds: float | None = None,
         repeatable: bool = True,
         last_counts: bool = False,
@@ -101,18 +101,18 @@ class Coordinator:
         self.search = search
         self.thinking = False  # the search was asked and has not answered yet
         self._journal = journal
-        self._allotment = allotment
-        self._border = border
+        self._allotment = allocation
+        self._migration = migration
         self._clock, self._repeatable = clock, repeatable
         self._deadline = None if max_seconds is None else clock() + max_seconds
         self._out_of_time = False
-        self._roster = Roster(layout, nodes)
+        self._groups = Groups(layout, nodes)
         self._unwritten: set[int] = set()  # members asked that are not in the journal's file yet
         self._orders: dict[int, Order] = {}  # out, by group
-        self._estate = Estate(files, modes, nodes, last_counts)
+        self._directory = StateDirectory(files, modes, nodes, last_counts)
         # Where groups differ in size, the most promising come first, and the largest idle group takes them.
-        uneven = allotment is not None or len(set(layout.sizes)) > 1
-        self._queue = Queue(self._estate.promise if uneven else None)
+        uneven = allocation is not None or len(set(layout.sizes)) > 1
+        self._queue = Queue(self._directory.promise if uneven else None)
         self._num_changes = 0  # since states were let go
         self._last_seconds: Counter[str] = Counter()  # by activity, of groups that have dissolved or stopped
         self._tested = False
@@ -125,7 +125,7 @@ class Coordinator:
     @property
     def finished(self) -> bool:
         """Whether the run is over, and nobody writes to this coordinator any more."""
-        return self._ended and not (self._border and self._border.running)
+        return self._ended and not (self._migration and self._migration.running)
 
     def replay(self, records: Iterable[Record]) -> None:
         """Rebuilds search and queue from a journal; members asked and not told are handed out again."""
@@ -148,30 +148,30 @@ class Coordinator:
             elif record["event"] == "immigrate":
                 evaluation = Evaluation.from_json(record["evaluation"])
                 untold.append(self._take(Member.from_json(record["member"]), evaluation))
-                if self._border:
-                    self._border.readmit()
-            elif record["event"] == "emigrate" and self._border:
-                self._border.note(record["member_id"], self._num_evaluated)
+                if self._migration:
+                    self._migration.readmit()
+            elif record["event"] == "emigrate" and self._migration:
+                self._migration.note(record["member_id"], self._num_evaluated)
             elif record["event"] == "test":
                 tell_first(self._num_told)
                 self._tested = self.search.done  # a run that had hit its time limit may still find a better one
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
-                self._estate.forget(self._wanted(asked.values(), untold))
+                self._directory.forget(self._wanted(asked.values(), untold))
         tell_first(self._num_told)
         self._queue.add(asked[member_id] for member_id in sorted(asked))
-        self._estate.find_files()
-        self._estate.forget(self._wanted())
+        self._directory.find_files()
+        self._directory.forget(self._wanted())
 
     def receive(self, report: Report | Letter) -> None:
         """Takes in one report of a leader, or one letter of another coordinator."""
         match report:
             case Ready(group):
-                self._roster.add_ready(group)
+                self._groups.add_ready(group)
             case Evaluated(group, evaluation, durable):
                 order = self._free(group)
-                self._estate.add_durable(durable)
+                self._directory.add_durable(durable)
                 assert order.member is not None and order.member.id == evaluation.member_id
-                if order.task is Task.RETRAIN:
+                if order.kind is OrderKind.RETRAIN:
                     self._journal.record(
                         "repeat", group=group, member_id=evaluation.member_id, ledger=evaluation.ledger
                     )
@@ -180,31 +180,31 @@ class Coordinator:
                     self._journal.record("tell", group=group, evaluation=evaluation.to_json())
                     self._tell(*self._take(order.member, evaluation))
                 if evaluation.ok and evaluation.checksum is not None:
-                    self._estate.add_holder(evaluation.member_id, group)
+                    self._directory.add_holder(evaluation.member_id, group)
             case Tested(group, metrics, ledger):
                 member = self._free(group).member
                 assert member is not None
                 self._journal.record("test", group=group, member_id=member.id, metrics=metrics, ledger=ledger)
                 self._tested = True
             case Durable(_, member_ids):
-                self._estate.add_durable(member_ids)
+                self._directory.add_durable(member_ids)
             case Dissolved(_, ledger):
                 self._last_seconds.update(ledger)
-                if self._roster.dissolved():
-                    groups = sorted(self._roster.sizes.items())
+                if self._groups.dissolved():
+                    groups = sorted(self._groups.sizes.items())
                     self._journal.record("regroup", groups=groups, ledger=dict(self._last_seconds))
                     self._last_seconds.clear()
             case Stopped(group, ledger, durable):
                 self._stopped.add(group)
-                self._estate.add_durable(durable)
+                self._directory.add_durable(durable)
                 self._last_seconds.update(ledger)
-                if len(self._stopped) == len(self._roster):
+                if len(self._stopped) == len(self._groups):
                     self._end()
             case Migrant():
                 self._admit(report)
             case Ended(part):
-                assert self._border is not None
-                self._border.running.discard(part)
+                assert self._migration is not None
+                self._migration.running.discard(part)
         self._num_changes += 1
 
     def decide(self) -> list[tuple[int, Order]]:
@@ -215,17 +215,17 @@ class Coordinator:
         """
         self._out_of_time = self._deadline is not None and self._clock() > self._deadline
         orders = list(self._regroup())
-        while self._roster.num_idle and not self._must_wait and (found := self._next_work()) is not None:
+        while self._groups.num_idle and not self._must_wait and (found := self._next_work()) is not None:
             orders.append(self._send(*found))
         # Amortised, for it goes through all that is known: at least one change in thirty-two of them.
-        if self._num_changes * 32 > max(len(self._estate), len(self._orders)):
+        if self._num_changes * 32 > max(len(self._directory), len(self._orders)):
             self._num_changes = 0
-            self._estate.forget(self._wanted())
+            self._directory.forget(self._wanted())
         if any(order.member is not None and order.member.id in self._unwritten for _, order in orders):
             self._write()
         return [(group, self._with_drops(group, order)) for group, order in orders]
 
-    def prepare(self) -> list[tuple[int, Ahead]]:
+    def prepare(self) -> list[tuple[int, Prefetch]]:
         """What no group waits for, once its order is out: asks ahead, brings the journal to disk, removes files.
 
         Gives messages to busy leaders, and to those that lead no more.
@@ -235,9 +235,9 @@ class Coordinator:
         if self._allotment is not None:
             messages += self._tell_former_leaders()
         self._write()
-        self._estate.remove_files()
-        if self._border and emigrant:
-            self._border.send(*emigrant)
+        self._directory.remove_files()
+        if self._migration and emigrant:
+            self._migration.send(*emigrant)
         return messages
 
     def _write(self) -> None:
@@ -247,7 +247,7 @@ class Coordinator:
     @property
     def best(self) -> Member | None:
         """The best by the first objective; between equals, by the next."""
-        return self._estate.best
+        return self._directory.best
 
     # What comes next
 
@@ -255,14 +255,14 @@ class Coordinator:
         """What is to be done next, and the idle group that is to do it."""
         if not self._out_of_time:
             self._ask()
-            for place in self._queue.places(self._roster.idle):
+            for place in self._queue.places(self._groups.idle):
                 member = place.member
-                work = self._begin(Task.TRAIN, member, member.weights_parents)
+                work = self._begin(OrderKind.TRAIN, member, member.weights_parents)
                 if work is None:
                     continue
-                if work.task is Task.TRAIN:
+                if work.kind is OrderKind.TRAIN:
                     self._queue.take(place)
-                    if place.group is not None and self._roster.is_idle(place.group):
+                    if place.group is not None and self._groups.is_idle(place.group):
                         return place.group, work
                 return self._group_for(work), work
         if self._orders or (self.thinking and not self._out_of_time):
@@ -275,21 +275,21 @@ class Coordinator:
         """After the last evaluation; None: somebody has something to finish first."""
         best = self.best
         if best is not None and not self._tested:
-            return self._begin(Task.TEST, best, (best.id,))
-        for member_id in self._estate.front.ids:
-            if self._estate.is_lost(member_id):
-                member = self._estate.member(member_id)
-                return self._begin(Task.RETRAIN, member, member.weights_parents)
-            if self._estate.has_state(member_id) and not self._estate.is_durable(member_id):
+            return self._begin(OrderKind.TEST, best, (best.id,))
+        for member_id in self._directory.front.ids:
+            if self._directory.is_lost(member_id):
+                member = self._directory.member(member_id)
+                return self._begin(OrderKind.RETRAIN, member, member.weights_parents)
+            if self._directory.has_state(member_id) and not self._directory.is_durable(member_id):
                 return None  # its file is being written; groups stop only when that is done
-        return Work(Task.STOP)
+        return Work(OrderKind.STOP)
 
     def _ask(self) -> None:
         """Asks for as many members as have no group yet, those for later included."""
         if self._allotment is None:
-            room = self._roster.num_idle + self.search.prefetch * len(self._orders)
+            room = self._groups.num_idle + self.search.prefetch * len(self._orders)
         else:
-            room = self._allotment.num_groups(self._roster.num_idle_ranks)
+            room = self._allotment.num_groups(self._groups.num_idle_ranks)
         wanted = room - len(self._queue)
         if wanted <= 0 or self.search.done:
             return
@@ -306,129 +306,129 @@ class Coordinator:
         if members == [] and late:
             self._ask()  # what came in while it was thinking may change its mind
 
-    def _begin(self, task: Task, member: Member, states: tuple[int, ...]) -> Work | None:
+    def _begin(self, kind: OrderKind, member: Member, states: tuple[int, ...]) -> Work | None:
         """Work that begins with these states; where one is lost, the work that brings it back.
 
         None while that is being done.
         """
         for state in states:
-            if self._estate.is_lost(state):
+            if self._directory.is_lost(state):
                 if state < 0:
                     raise SettingError(
                         f"the state of immigrant {state} is missing or damaged, and nobody here can train it again; "
                         "put its file back, or begin a new run"
                     )
                 if any(
-                    order.task is Task.RETRAIN and order.member and order.member.id == state
+                    order.kind is OrderKind.RETRAIN and order.member and order.member.id == state
                     for order in self._orders.values()
                 ):
                     return None
-                lost = self._estate.member(state)
-                return self._begin(Task.RETRAIN, lost, lost.weights_parents)
-        return Work(task, member, tuple(state for state in states if self._estate.has_state(state)))
+                lost = self._directory.member(state)
+                return self._begin(OrderKind.RETRAIN, lost, lost.weights_parents)
+        return Work(kind, member, tuple(state for state in states if self._directory.has_state(state)))
 
-    def _look_ahead(self) -> list[tuple[int, Ahead]]:
+    def _look_ahead(self) -> list[tuple[int, Prefetch]]:
         """Earmarks members for busy groups, and has states fetched that these will begin with."""
         if not self.search.prefetch or self._allotment is not None or self._out_of_time:
             return []
-        if self._roster.num_idle:
+        if self._groups.num_idle:
             return []  # nobody is ahead; and an answer taken in here would not be handed out before the next report
         self._ask()
         messages = []
         for group, member in self._queue.earmark():
-            absent = [i for i in member.weights_parents if (there := self._estate.holders(i)) and group not in there]
+            absent = [i for i in member.weights_parents if (there := self._directory.holders(i)) and group not in there]
             if absent:
-                messages.append((group, Ahead(tuple(self._estate.source(i, group) for i in absent))))
+                messages.append((group, Prefetch(tuple(self._directory.source(i, group) for i in absent))))
         return messages
 
     # Who does it
 
     def _group_for(self, work: Work) -> int:
         """The idle group that suits best."""
-        return self._roster.nearest(holder for state in work.states for holder in self._estate.holders(state))
+        return self._groups.nearest(holder for state in work.states for holder in self._directory.holders(state))
 
     def _send(self, group: int, work: Work) -> tuple[int, Order]:
-        self._roster.take(group)
-        order = Order(work.task, work.member, tuple(self._estate.source(state, group) for state in work.states))
+        self._groups.take(group)
+        order = Order(work.kind, work.member, tuple(self._directory.source(state, group) for state in work.states))
         if work.member is not None:
             self._orders[group] = order
-            self._journal.record("order", group=group, member_id=work.member.id, task=work.task.value)
-        if work.task is Task.TRAIN:
+            self._journal.record("order", group=group, member_id=work.member.id, task=work.kind.value)
+        if work.kind is OrderKind.TRAIN:
             self._queue.add_busy(group)
         return group, order
 
     def _with_drops(self, group: int, order: Order) -> Order:
-        drops = self._estate.take_drops(group)
-        return Order(order.task, order.member, order.sources, drops, order.groups) if drops else order
+        drops = self._directory.take_drops(group)
+        return Order(order.kind, order.member, order.sources, drops, order.groups) if drops else order
 
     def _free(self, group: int) -> Order:
         """A group has done what it was ordered to."""
-        self._roster.add_idle(group)
+        self._groups.add_idle(group)
         self._queue.discard_busy(group)
         return self._orders.pop(group)
 
     def _regroup(self) -> Iterator[tuple[int, Order]]:
         """Forms other groups of idle ranks, where those suit the members that wait."""
-        if self._allotment is None or not self._roster.num_idle or self._must_wait or self._out_of_time:
+        if self._allotment is None or not self._groups.num_idle or self._must_wait or self._out_of_time:
             return
         self._ask()
         if self._queue:
-            promises = [self._estate.promise(member) for member in self._queue]
-            sizes = self._allotment.sizes(promises, self._roster.num_idle_ranks)
-            if sizes != self._roster.idle_sizes:
-                for group, groups in self._roster.reform(sizes).items():
-                    yield group, Order(Task.REGROUP, groups=groups)
+            promises = [self._directory.promise(member) for member in self._queue]
+            sizes = self._allotment.sizes(promises, self._groups.num_idle_ranks)
+            if sizes != self._groups.idle_sizes:
+                for group, groups in self._groups.reform(sizes).items():
+                    yield group, Order(OrderKind.REGROUP, groups=groups)
 
     @property
     def _must_wait(self) -> bool:
         """Whether groups are forming, or starting, that may share their ranks with those that are idle."""
-        return self._allotment is not None and self._roster.forming
+        return self._allotment is not None and self._groups.forming
 
-    def _tell_former_leaders(self) -> Iterator[tuple[int, Ahead]]:
+    def _tell_former_leaders(self) -> Iterator[tuple[int, Prefetch]]:
         """Who leads no more still keeps states, and gets no orders that say what to drop."""
-        for leader in [leader for leader in self._estate.with_drops if leader not in self._roster]:
-            yield leader, Ahead(drop=self._estate.take_drops(leader))
+        for leader in [leader for leader in self._directory.with_drops if leader not in self._groups]:
+            yield leader, Prefetch(drop=self._directory.take_drops(leader))
 
     def _end(self) -> None:
         status = "complete" if self.search.done else "max_seconds"
-        front = list(self._estate.front.ids)
+        front = list(self._directory.front.ids)
         if self._num_evaluated and not front:
             status = "failed"
         self._journal.record("end", status=status, front=front, ledger=dict(self._last_seconds))
         self._journal.flush()
         self._ended = True
-        if self._border:
-            self._border.end()
+        if self._migration:
+            self._migration.end()
 
     # Other parts of the world
 
     def _emigrant(self) -> tuple[Member, Evaluation, int] | None:
         """Who goes to another part now, and to which: the best that has not gone before, once its state is on disk."""
-        border = self._border
-        if border is None or self._ended or not border.is_open(self._num_evaluated):
+        migration = self._migration
+        if migration is None or self._ended or not migration.is_open(self._num_evaluated):
             return None
-        for member_id in self._estate.front.ids:
-            has_state = self._estate.has_state(member_id)
-            if border.has_left(member_id) or (has_state and not self._estate.is_durable(member_id)):
+        for member_id in self._directory.front.ids:
+            has_state = self._directory.has_state(member_id)
+            if migration.has_left(member_id) or (has_state and not self._directory.is_durable(member_id)):
                 continue
-            part = border.destination()
+            part = migration.destination()
             if has_state:
-                border.hand_over(member_id, part)  # now, for its file may be removed before the letter is read
-            border.note(member_id, self._num_evaluated)
+                migration.hand_over(member_id, part)  # now, for its file may be removed before the letter is read
+            migration.note(member_id, self._num_evaluated)
             self._journal.record("emigrate", member_id=member_id, part=part)
-            return self._estate.member(member_id), self._estate.evaluation(member_id), part
+            return self._directory.member(member_id), self._directory.evaluation(member_id), part
         return None
 
     def _admit(self, migrant: Migrant) -> None:
         """Takes in a member of another part; where the search is over, it is late."""
-        assert self._border is not None
+        assert self._migration is not None
         if self._ended or self.search.done:
             return
-        member, evaluation = self._border.admit(migrant)
+        member, evaluation = self._migration.admit(migrant)
         origin = {"part": migrant.part, "member_id": migrant.member.id}
         self._journal.record("immigrate", member=member.to_json(), evaluation=evaluation.to_json(), origin=origin)
         if evaluation.checksum is not None:
-            self._estate.add_durable([member.id])
+            self._directory.add_durable([member.id])
         self._tell(*self._take(member, evaluation))
 
     # What is kept
@@ -437,7 +437,7 @@ class Coordinator:
         """Takes in what is known of a member now; gives what the search is to be told."""
         self._num_told += 1
         self._num_evaluated += member.id >= 0
-        return member, self._estate.add(member, evaluation)
+        return member, self._directory.add(member, evaluation)
 
     def _tell(self, member: Member, evaluation: Evaluation) -> None:
         if member.id < 0:
@@ -453,12 +453,12 @@ class Coordinator:
         for order in self._orders.values():
             assert order.member is not None
             wanted.update(source.member_id for source in order.sources)
-            if order.task is Task.RETRAIN:
+            if order.kind is OrderKind.RETRAIN:
                 wanted.add(order.member.id)
         return wanted
 
     def _check_repeated(self, evaluation: Evaluation) -> None:
-        journalled = self._estate.evaluation(evaluation.member_id)
+        journalled = self._directory.evaluation(evaluation.member_id)
         same = evaluation.values == journalled.values and evaluation.checksum == journalled.checksum
         if not same and self._repeatable and evaluation.ranks == journalled.ranks:
             raise SettingError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, KeysView, Sequence
 
-from nestedga.messages import Source
+from nestedga.protocol.messages import Source
 
 MOST_SERVED = 2  # how often one leader sends the same state; every receiver becomes a source, so two are enough
 

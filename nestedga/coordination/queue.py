@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from nestedga.member import Member
+from nestedga.population.member import Member
 
 
 class Place(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from nestedga.member import Evaluation, Member
+from nestedga.population.member import Evaluation, Member
 from nestedga.search.base import Search
 
 NICENESS = 10  # of the process: a core that trains comes first

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nestedga.coordination.coordinator import Coordinator
-from nestedga.messages import Ahead, Order, Report
+from nestedga.protocol.messages import Order, Prefetch, Report
 
 SHORTEST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 8e-3  # between two looks for reports; growing while none come
 
@@ -19,7 +19,7 @@ class Mail(Protocol):
 
     def order(self, leader: int, order: Order) -> None: ...
 
-    def tell_ahead(self, leader: int, ahead: Ahead) -> None: ...
+    def send_prefetch(self, leader: int, ahead: Prefetch) -> None: ...
 
     def flush(self, limit_seconds: float) -> None: ...
 
@@ -47,6 +47,6 @@ def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None]) -> Non
         for group, order in coordinator.decide():
             mail.order(group, order)
         for leader, ahead in coordinator.prepare():
-            mail.tell_ahead(leader, ahead)
+            mail.send_prefetch(leader, ahead)
         show()
     mail.flush(limit_seconds=60.0)

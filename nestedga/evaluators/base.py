@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from nestedga.member import Member
-from nestedga.place import Place, Settings
+from nestedga.population.member import Member
+from nestedga.rank.place import Place, Settings
 from nestedga.states.state import State
 
 

@@ -14,10 +14,10 @@ from nestedga.evaluators.black_box.checkpoint_folder import pack, unpack
 from nestedga.evaluators.black_box.child import Child, Ending
 from nestedga.evaluators.black_box.command_line import CommandLine
 from nestedga.evaluators.black_box.output import Output, read_result
-from nestedga.member import Member
-from nestedga.place import Place, Settings
+from nestedga.population.keys import key
+from nestedga.population.member import Member
+from nestedga.rank.place import Place, Settings
 from nestedga.states.state import State
-from nestedga.training.keys import key
 
 SEEDS = 1 << 31  # what every library takes
 

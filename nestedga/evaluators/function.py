@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Result
-from nestedga.member import Member
-from nestedga.place import Place, Settings
+from nestedga.population.member import Member
+from nestedga.rank.place import Place, Settings
 from nestedga.states.state import State
 
 Weights = dict[str, NDArray[Any]]

@@ -8,8 +8,8 @@ from typing import Any
 
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Result
-from nestedga.member import Member
-from nestedga.place import Place, Settings
+from nestedga.population.member import Member
+from nestedga.rank.place import Place, Settings
 from nestedga.states.state import State
 from nestedga.training.loop import Trainer
 from nestedga.training.measuring import Diverged

@@ -11,11 +11,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from nestedga.coordination.front import Front
-from nestedga.member import signed
-from nestedga.objectives import Objectives
+from nestedga.population.member import signed
+from nestedga.population.objectives import Objectives
+from nestedga.record.front import Front
+from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.summary import show
-from nestedga.run_folder import RunFolder, write_beside
 
 Summary = dict[str, Any]
 

@@ -10,11 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nestedga.comm.launcher import launched_rank
-from nestedga.member import Member
-from nestedga.report.history import History
+from nestedga.population.member import Member
+from nestedga.rank.launcher import launched_rank
+from nestedga.record.history import History
+from nestedga.record.run_folder import RunFolder
 from nestedga.report.numbers import figure, short
-from nestedga.run_folder import RunFolder
 
 MOST_SHOWN = 20  # members of the front, on the screen; summary.json has them all
 

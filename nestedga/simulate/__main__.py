@@ -19,15 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nestedga.config import Configuration, split_off
 from nestedga.errors import SettingError
-from nestedga.plan import make_search
-from nestedga.report.simulation import draw, summary
+from nestedga.job.configuration import Configuration, split_off
+from nestedga.job.plan import make_search
+from nestedga.population.space import Space
+from nestedga.record.run_folder import write_beside
 from nestedga.report.summary import show
-from nestedga.run_folder import write_beside
 from nestedga.simulate.outcome import simulate
+from nestedga.simulate.report import draw, summary
 from nestedga.simulate.settings import SimulateConfig
-from nestedga.space import Space
 
 # What says how long a search is.
 LENGTHS = tuple(f"search.{inner}{name}=" for inner in ("", "wrapped.") for name in ("generations", "evaluations"))

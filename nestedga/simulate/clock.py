@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from nestedga.member import Member
+from nestedga.population.member import Member
 from nestedga.search.base import Search
 
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.search_process import DistantSearch
 from nestedga.coordination.serve import serve
-from nestedga.journal import Journal
-from nestedga.layout import Layout
+from nestedga.population.space import Space
+from nestedga.protocol.layout import Layout
+from nestedga.record.journal import Journal
 from nestedga.search.base import Search
 from nestedga.simulate.clock import Clock, ThinkingElsewhere
-from nestedga.simulate.groups import NUM_SAMPLES, Groups, NoFiles, resident_bytes
+from nestedga.simulate.played import NUM_SAMPLES, NoFiles, PlayedGroups, resident_bytes
 from nestedga.simulate.settings import SimulateConfig
-from nestedga.space import Space
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def simulate(
         given = None if settings.thinking == "measured" else float(settings.thinking)
         process = ThinkingElsewhere(make_search(), clock, given)
         search = DistantSearch(near, process, limit_seconds=math.inf)  # type: ignore[arg-type]  # what of a pipe it uses
-    groups = Groups(settings, layout, space, seed, clock, process)
+    groups = PlayedGroups(settings, layout, space, seed, clock, process)
     book = Journal(journal_path, clock=clock)
     coordinator = Coordinator(
         search,
@@ -102,7 +102,7 @@ def simulate(
 
 def _outcome(
     settings: SimulateConfig,
-    groups: Groups,
+    groups: PlayedGroups,
     process: ThinkingElsewhere | None,
     bytes_before: int,
     journal_bytes: int,

@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from nestedga import journal
 from nestedga.errors import SettingError
-from nestedga.member import Status
+from nestedga.population.member import Status
+from nestedga.record import journal
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nestedga.errors import SettingError
-from nestedga.place import Settings
+from nestedga.rank.place import Settings
 from nestedga.training.data.base import SPLITS, Piece
 
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16", "fp16"), "compression": ("none", "fp16")}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nestedga.population.keys import SHUFFLE, TRAIN, key
 from nestedga.training.data.base import Piece
-from nestedga.training.keys import SHUFFLE, TRAIN, key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from nestedga.errors import SettingError
-from nestedga.member import Member
-from nestedga.place import Place, Settings
+from nestedga.population.keys import INITIALISE, key
+from nestedga.population.member import Member
+from nestedga.rank.place import Place, Settings
 from nestedga.states.state import State
 from nestedga.training.checks import check_training, probe
 from nestedga.training.data.base import Batch
 from nestedga.training.data_parallel import DataParallel, pick_device
 from nestedga.training.interval import Interval
-from nestedga.training.keys import INITIALISE, key
 from nestedga.training.measuring import Diverged, measure, recalibrate
 from nestedga.training.state import COUNTERS, fits
 from nestedga.training.workbench import Workbench

@@ -10,9 +10,9 @@ import torch
 from torch.optim.swa_utils import update_bn
 
 from nestedga.errors import MemberFailed
+from nestedga.population.keys import RECALIBRATE, key
 from nestedga.training.data.base import Piece, Strengths
 from nestedga.training.data_parallel import DataParallel
-from nestedga.training.keys import RECALIBRATE, key
 from nestedga.training.workbench import Workbench
 
 CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks

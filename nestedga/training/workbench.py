@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from nestedga.errors import SettingError
-from nestedga.place import Settings
+from nestedga.rank.place import Settings
 from nestedga.states.state import State
 from nestedga.training.average import Average
 from nestedga.training.checks import check_batch, check_compiler, check_dataset, check_model, check_sync_norm
@@ -22,8 +22,8 @@ from nestedga.training.data_parallel import DataParallel
 from nestedga.training.flat import StepBuffer
 from nestedga.training.optimizer import check_arguments, check_live, drop_foreign, make_optimizer, set_rate, set_steps
 from nestedga.training.precision import Precision
+from nestedga.training.rate_schedules import Constant, Schedule
 from nestedga.training.recipe import check_recipe, scaling
-from nestedga.training.schedules import Constant, Schedule
 from nestedga.training.state import pack, unpack
 from nestedga.training.task import Task
 

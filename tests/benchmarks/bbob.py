@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.genes import FloatGene
-from nestedga.member import Evaluation
+from nestedga.population.genes import FloatGene
+from nestedga.population.member import Evaluation
+from nestedga.population.space import Space
 from nestedga.search.base import Search
-from nestedga.space import Space
 from tests.benchmarks.page import Limit, Section, table, write
 
 FUNCTIONS = (2, 3, 8, 10, 13, 15, 17, 21)

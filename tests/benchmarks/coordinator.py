@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from nestedga.coordination.coordinator import Coordinator
-from nestedga.genes import FloatGene
-from nestedga.journal import Journal
-from nestedga.layout import Layout
-from nestedga.member import Evaluation
-from nestedga.messages import Ahead, Durable, Evaluated, Order, Ready, Report
-from nestedga.report.displays import Displays
-from nestedga.run_folder import RunFolder
+from nestedga.population.genes import FloatGene
+from nestedga.population.member import Evaluation
+from nestedga.population.space import Space
+from nestedga.protocol.layout import Layout
+from nestedga.protocol.messages import Durable, Evaluated, Order, Prefetch, Ready, Report
+from nestedga.record.journal import Journal
+from nestedga.record.run_folder import RunFolder
+from nestedga.report.live.displays import Displays
 from nestedga.search.base import Asynchronous
-from nestedga.search.pbt import AsynchronousPBT
-from nestedga.search.steady_state import SteadyState
-from nestedga.space import Space
+from nestedga.search.evolution.steady_state import SteadyState
+from nestedga.search.pbt.pbt import AsynchronousPBT
 from tests.benchmarks.page import Limit, Section, spread, table
 
 SPACE = Space(tuple(FloatGene(f"optimizer.gene_{number}", 0.0, 1.0) for number in range(5)))
@@ -88,7 +88,7 @@ class Saturated:
             self.coordinator.receive(report)
             self.num_told += isinstance(report, Evaluated)
         for group, message in (*self.coordinator.decide(), *self.coordinator.prepare()):
-            if not isinstance(message, Ahead):
+            if not isinstance(message, Prefetch):
                 self._reports.append(self._report(group, message))
 
     def _report(self, group: int, order: Order) -> Report:

@@ -200,10 +200,10 @@ class Clocked(Classification):
 def train_ours(workload: str, path: str) -> None:
     """The Trainer of nestedga in one group of all ranks."""
     from nestedga.comm.groups import World, start_mpi
-    from nestedga.config import Configuration, build
-    from nestedga.ledger import Ledger
-    from nestedga.member import Member
-    from nestedga.place import Place
+    from nestedga.job.configuration import Configuration, build
+    from nestedga.population.member import Member
+    from nestedga.rank.ledger import Ledger
+    from nestedga.rank.place import Place
     from nestedga.training.loop import Trainer
 
     comm = start_mpi(1)
@@ -231,7 +231,7 @@ def train_theirs(workload: str, path: str, distributed: bool, **options: Any) ->
     """Torch alone: the plain loop of its tutorial, or the same with DDP (and its options) over gloo."""
     from torch import distributed as dist
 
-    from nestedga.config import Configuration, build
+    from nestedga.job.configuration import Configuration, build
 
     torch.set_num_threads(1)
     settings = Configuration(WORKLOADS[workload]).plain()

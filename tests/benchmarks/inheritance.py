@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nestedga.messages import Source
+from nestedga.protocol.messages import Source
 from nestedga.states.state import State
 from tests.benchmarks.page import Limit, Section, spread, table
 from tests.conftest import mpirun, run_command
@@ -170,7 +170,7 @@ def _threads(world: Any, memory: Memory) -> Iterator[None]:
     from nestedga.coordination.serve import serve
 
     channel = Channel(world.control, coordinator=0)
-    exchange = StateExchange(world.states, memory, channel.poll_ahead)
+    exchange = StateExchange(world.states, memory, channel.poll_prefetch)
     coordinator: Any = SimpleNamespace(finished=False, thinking=False)
     thread = threading.Thread(target=serve, args=(coordinator, channel, lambda: None))
     thread.start()
@@ -223,10 +223,10 @@ def _train_and_fetch(load: str, rounds: int) -> None:
 
 
 def _trainer(world: Any, load: str) -> Any:
-    from nestedga.config import Configuration, build
-    from nestedga.ledger import Ledger
-    from nestedga.member import Member
-    from nestedga.place import Place
+    from nestedga.job.configuration import Configuration, build
+    from nestedga.population.member import Member
+    from nestedga.rank.ledger import Ledger
+    from nestedga.rank.place import Place
     from nestedga.training.loop import Trainer
 
     group = world.form([(0,)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from nestedga import journal
+from nestedga.record import journal
 from tests.conftest import mpirun, run_command
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.genes import CategoricalGene, FloatGene, Gene, IntGene, OrdinalGene
-from nestedga.member import Evaluation, Genotype
-from nestedga.space import Space
+from nestedga.population.genes import CategoricalGene, FloatGene, Gene, IntGene, OrdinalGene
+from nestedga.population.member import Evaluation, Genotype
+from nestedga.population.space import Space
 from tests.benchmarks.bbob import REPORT, areas, bootstrap, evolve, leads, our_search
 from tests.benchmarks.mixed_problems import PROBLEMS, Problem
 from tests.benchmarks.page import Limit, Section, table, write

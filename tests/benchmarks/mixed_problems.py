@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestedga.genes import CategoricalGene, FloatGene, IntGene, OrdinalGene
-from nestedga.member import Genotype
-from nestedga.space import Space
+from nestedga.population.genes import CategoricalGene, FloatGene, IntGene, OrdinalGene
+from nestedga.population.member import Genotype
+from nestedga.population.space import Space
 
 
 @dataclass(frozen=True)

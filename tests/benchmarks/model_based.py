@@ -16,10 +16,10 @@ import time
 
 import numpy as np
 
-from nestedga.genes import FloatGene
-from nestedga.member import Evaluation, Member
-from nestedga.search.model_based import ModelBased
-from nestedga.space import Space
+from nestedga.population.genes import FloatGene
+from nestedga.population.member import Evaluation, Member
+from nestedga.population.space import Space
+from nestedga.search.model_based.model_based import ModelBased
 from tests.benchmarks.page import Limit, Section, spread, table
 
 PEERS_VARIABLE = "NESTEDGA_PEERS"  # the Python of an environment that has the peers which cannot live in ours

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nestedga import journal
-from nestedga.ledger import ACTIVITIES
+from nestedga.rank.ledger import ACTIVITIES
+from nestedga.record import journal
 from tests.benchmarks.journals import journal_of
 from tests.benchmarks.page import Limit, Section, spread, table
 

@@ -78,14 +78,14 @@ def _run(ranks: int, seed: int, epochs: int, members: int) -> _Trained:
 def train(seed: int, epochs: int, members: int) -> None:
     """On every rank of one group; the first writes metrics and weights of each epoch to the working directory."""
     from nestedga.comm.groups import start_mpi
-    from nestedga.config import Configuration, build
-    from nestedga.ledger import Ledger
-    from nestedga.member import Member
-    from nestedga.place import Place
-    from nestedga.plan import make_search
+    from nestedga.job.configuration import Configuration, build
+    from nestedga.job.plan import make_search
+    from nestedga.population.member import Member
+    from nestedga.rank.ledger import Ledger
+    from nestedga.rank.place import Place
+    from nestedga.rank.watchdog import Watchdog
     from nestedga.states.state import State
     from nestedga.training.loop import Trainer
-    from nestedga.watchdog import Watchdog
 
     world = start_mpi(1)
     configuration = Configuration(OVERRIDES)

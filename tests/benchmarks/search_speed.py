@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nestedga.member import Evaluation, Member
+from nestedga.population.member import Evaluation, Member
+from nestedga.population.space import Space
 from nestedga.search.base import Search
-from nestedga.space import Space
 from tests.benchmarks.page import Limit, Section, spread, table
 from tests.search.searches import SEARCHES
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from nestedga.genes import FloatGene, IntGene
-from nestedga.member import Evaluation, Genotype
-from nestedga.search.genetic import Genetic
-from nestedga.space import Space
+from nestedga.population.genes import FloatGene, IntGene
+from nestedga.population.member import Evaluation, Genotype
+from nestedga.population.space import Space
+from nestedga.search.evolution.genetic import Genetic
 from tests.benchmarks.page import Section, table
 
 SIGMAS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nestedga.journal import Record
+from nestedga.record.journal import Record
 from tests.benchmarks.journals import journal_of
 from tests.benchmarks.page import Limit, Section, table
 from tests.functions import drawn_seconds

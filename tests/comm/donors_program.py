@@ -11,7 +11,7 @@ import numpy as np
 
 from nestedga.comm.groups import World, meet, start_mpi
 from nestedga.comm.states import FIRST_ANSWER_TAG, PIECE_BYTES, REQUEST_TAG, StateExchange
-from nestedga.messages import Ahead, Source
+from nestedga.protocol.messages import Prefetch, Source
 from nestedga.states.state import State, checksum_of
 from tests.comm.program import Memory, run
 
@@ -136,7 +136,7 @@ def closed(world):
     """A run may end while a state is fetched ahead from one who does not answer."""
     meet(world.comm)
     if world.rank == 0:
-        aheads = [Ahead((Source(7, (1,)),))]
+        aheads = [Prefetch((Source(7, (1,)),))]
         exchange = StateExchange(world.states, Memory(), lambda: aheads.pop() if aheads else None, stall_seconds=NEVER)
         while not any(thread.name == "ahead" for thread in threading.enumerate()):
             time.sleep(0.001)

@@ -10,8 +10,8 @@ from nestedga.comm.exchange import Channel
 from nestedga.comm.groups import Elsewhere, World, agree, decide, meet, start_mpi
 from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import wait_until
-from nestedga.layout import split_evenly
-from nestedga.messages import Ahead, Source
+from nestedga.protocol.layout import split_evenly
+from nestedga.protocol.messages import Prefetch, Source
 from nestedga.states.state import State
 from tests.comm.program import Memory, run
 
@@ -81,16 +81,16 @@ def mail(world, layout, channel):
             heard += channel.poll_reports()
             time.sleep(0.001)
         for _, group, _ in sorted(heard):
-            channel.tell_ahead(group, ("ahead for", group))
+            channel.send_prefetch(group, ("ahead for", group))
             channel.order(group, ("order for", group))
     assert wait_until(channel.poll_order, 30.0, "an order") == ("order for", world.rank)
-    assert wait_until(channel.poll_ahead, 30.0, "what is ahead") == ("ahead for", world.rank)
+    assert wait_until(channel.poll_prefetch, 30.0, "what is ahead") == ("ahead for", world.rank)
     channel.flush(30.0)
 
 
 def fetch(world):
     """The first rank's state goes to all along a chain, ordered at once, while its owner is busy elsewhere."""
-    aheads = [Ahead((Source(9, (0,)),))] if world.rank else []
+    aheads = [Prefetch((Source(9, (0,)),))] if world.rank else []
     memory = Memory()
     exchange = StateExchange(world.states, memory, lambda: aheads.pop() if aheads else None)
     if world.rank == 0:

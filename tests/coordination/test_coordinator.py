@@ -9,20 +9,21 @@ from functools import partial
 import numpy as np
 import pytest
 
-from nestedga import journal, messages
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.search_process import DistantSearch
 from nestedga.errors import SettingError
-from nestedga.genes import FloatGene
-from nestedga.journal import Journal
-from nestedga.layout import Layout
-from nestedga.member import Evaluation, Status
-from nestedga.messages import Ahead, Durable, Evaluated, Ready, Stopped, Task
-from nestedga.search.genetic import Genetic
-from nestedga.search.pbt import PBT, AsynchronousPBT
-from nestedga.search.rungs import SuccessiveHalving
-from nestedga.search.sampling import Sampling
-from nestedga.space import Space
+from nestedga.population.genes import FloatGene
+from nestedga.population.member import Evaluation, Status
+from nestedga.population.space import Space
+from nestedga.protocol import messages
+from nestedga.protocol.layout import Layout
+from nestedga.protocol.messages import Durable, Evaluated, OrderKind, Prefetch, Ready, Stopped
+from nestedga.record import journal
+from nestedga.record.journal import Journal
+from nestedga.search.evolution.genetic import Genetic
+from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
+from nestedga.search.sampling.sampling import Sampling
+from nestedga.search.wrappers.rungs import SuccessiveHalving
 
 SPACE = Space((FloatGene("x", 0.0, 1.0),))
 
@@ -48,7 +49,7 @@ def trained(member, parents):
     return hash((member.id, tuple(member.genotype.values()), tuple(parents))) & 0xFFFFFFFF
 
 
-class Groups:
+class PlayedGroups:
     """Plays all groups of a job; each evaluation, and each write to disk, comes when the dice say so."""
 
     def __init__(self, coordinator, files, num_groups, rng, fails=frozenset(), num_objectives=1):
@@ -65,7 +66,7 @@ class Groups:
 
     def take_orders(self):
         for group, message in (*self.coordinator.decide(), *self.coordinator.prepare()):
-            if isinstance(message, Ahead):
+            if isinstance(message, Prefetch):
                 assert group in self.orders and message.sources
                 self.aheads += 1
             else:
@@ -102,14 +103,14 @@ class Groups:
             self.coordinator.receive(Durable(group, (member_id,)))
 
     def finish(self, group, order):
-        if order.task is Task.STOP:
+        if order.kind is OrderKind.STOP:
             last = [i for g, i in self.unwritten if g == group and i in self.memory[group]]
             self.files.content.update({i: self.memory[group][i] for i in last})
             self.coordinator.receive(Stopped(group, {}, tuple(last)))
             return
         parents = [self.memory[group][source.member_id] for source in order.sources]
         member = order.member
-        if order.task is Task.TEST:
+        if order.kind is OrderKind.TEST:
             self.coordinator.receive(messages.Tested(group, {"value": float(parents[0])}, {}))
         elif member.id in self.fails:
             self.coordinator.receive(Evaluated(group, Evaluation(member.id, math.nan, Status.FAILED)))
@@ -170,7 +171,7 @@ def run(path, make=search, num_groups=3, seed=0, deaths=0, fails=frozenset(), mo
     while True:
         coordinator = Coordinator(make(), Journal(book), files, modes=modes, layout=Layout((1,) * num_groups))
         coordinator.replay(journal.read(book))
-        groups = Groups(coordinator, files, num_groups, rng, fails, len(modes))
+        groups = PlayedGroups(coordinator, files, num_groups, rng, fails, len(modes))
         life = rng.integers(1, 30) if deaths else math.inf
         while not coordinator.finished and life > 0:
             groups.step()
@@ -290,11 +291,11 @@ def test_nobody_waits_for_a_member_that_is_meant_for_another(tmp_path):
     """One group is stuck with its member: the others take what was earmarked for it."""
     make = partial(Sampling, SPACE, seed=3, budget=1, evaluations=12, prefetch=2)
     coordinator = Coordinator(make(), Journal(tmp_path / "j"), Files(), modes=("min",), layout=Layout((1, 1)))
-    groups = Groups(coordinator, Files(), 2, np.random.default_rng(0))
+    groups = PlayedGroups(coordinator, Files(), 2, np.random.default_rng(0))
     for _ in range(11):
         groups.finish(1, groups.orders.pop(1))
         groups.take_orders()
-    assert 1 not in groups.orders and groups.orders[0].task is Task.TRAIN
+    assert 1 not in groups.orders and groups.orders[0].kind is OrderKind.TRAIN
     assert not coordinator.finished
 
 
@@ -328,7 +329,7 @@ def test_after_the_time_limit_nothing_is_handed_out(tmp_path):
         max_seconds=5.0,
         clock=lambda: now[0],
     )
-    groups = Groups(coordinator, Files(), 1, np.random.default_rng(0))
+    groups = PlayedGroups(coordinator, Files(), 1, np.random.default_rng(0))
     now[0] = 6.0
     for _ in range(20):
         if not coordinator.finished:
@@ -367,12 +368,12 @@ def test_a_chain_of_jobs_with_time_limits_makes_a_whole_run(tmp_path, name, num_
             clock=lambda now=now: now[0],
         )
         coordinator.replay(journal.read(book))
-        groups = Groups(coordinator, files, num_groups, rng)
+        groups = PlayedGroups(coordinator, files, num_groups, rng)
         while not coordinator.finished:
             now[0] += 1  # one thing happens in a second
-            out = {order.member.id for order in groups.orders.values() if order.task is Task.TRAIN}
+            out = {order.member.id for order in groups.orders.values() if order.kind is OrderKind.TRAIN}
             groups.step()
-            later = {order.member.id for order in groups.orders.values() if order.task is Task.TRAIN}
+            later = {order.member.id for order in groups.orders.values() if order.kind is OrderKind.TRAIN}
             assert later <= out or now[0] <= limit, "a member was handed out after the limit"
         records = list(journal.read(book))
         statuses.append(records[-1]["status"])
@@ -397,7 +398,7 @@ def test_a_limit_before_the_first_order_is_no_failure(tmp_path):
         max_seconds=1.0,
         clock=iter((0.0, 2.0, 3.0)).__next__,
     )
-    groups = Groups(coordinator, Files(), 1, np.random.default_rng(0))
+    groups = PlayedGroups(coordinator, Files(), 1, np.random.default_rng(0))
     groups.step()
     assert coordinator.finished and list(journal.read(tmp_path / "j"))[-1]["status"] == "max_seconds"
 
@@ -406,7 +407,7 @@ def test_a_limit_before_the_first_order_is_no_failure(tmp_path):
 def test_an_interval_trained_again_must_give_the_same_where_it_can(tmp_path, repeatable):
     book, files = tmp_path / "journal.jsonl", Files()
     first = Coordinator(search(), Journal(book), files, modes=("min",), layout=Layout((1,) * 1))
-    groups = Groups(first, files, 1, np.random.default_rng(0))
+    groups = PlayedGroups(first, files, 1, np.random.default_rng(0))
     for _ in range(8):
         groups.finish(0, groups.orders.pop(0))
         groups.take_orders()
@@ -415,7 +416,7 @@ def test_an_interval_trained_again_must_give_the_same_where_it_can(tmp_path, rep
     second.replay(journal.read(book))
     second.receive(Ready(0))
     ((_, order),) = second.decide()
-    assert order.task is Task.RETRAIN
+    assert order.kind is OrderKind.RETRAIN
     with pytest.raises(SettingError, match="trained again") if repeatable else contextlib.nullcontext():
         second.receive(Evaluated(0, Evaluation(order.member.id, 123.0, checksum=1)))
 

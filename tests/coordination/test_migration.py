@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import yaml
 
-from nestedga import journal
-from nestedga.config import CONF, Configuration
-from nestedga.coordination.border import Border
 from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.migration import Migration
 from nestedga.errors import SettingError
-from nestedga.journal import Journal
-from nestedga.layout import Layout
-from nestedga.member import Evaluation, Member
-from nestedga.messages import Ended, Migrant, Ready
-from nestedga.plan import IMMIGRATION, make_plan
-from nestedga.search.genetic import Genetic
-from nestedga.search.pbt import PBT, AsynchronousPBT
-from nestedga.search.steady_state import SteadyState
-from tests.coordination.test_coordinator import SPACE, Files, Groups, Thinking, trained
+from nestedga.job.configuration import CONF, Configuration
+from nestedga.job.plan import IMMIGRATION, make_plan
+from nestedga.population.member import Evaluation, Member
+from nestedga.protocol.layout import Layout
+from nestedga.protocol.messages import Ended, Migrant, Ready
+from nestedga.record import journal
+from nestedga.record.journal import Journal
+from nestedga.search.evolution.genetic import Genetic
+from nestedga.search.evolution.steady_state import SteadyState
+from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
+from tests.coordination.test_coordinator import SPACE, Files, PlayedGroups, Thinking, trained
 
 SEARCHES = {
     "steady_state": partial(SteadyState, tournament=2),
@@ -33,7 +33,7 @@ SEARCHES = {
 }
 
 
-class Roads:
+class HandedOver:
     """Files that go from part to part: what is handed over stays, whatever becomes of it at home."""
 
     def __init__(self, part, files):
@@ -55,17 +55,19 @@ class Parts:
         arrivals = {}
         self.groups = []
         for part in range(num_parts):
-            roads = Roads(part, files)
-            roads.arrivals = arrivals
+            handed_over = HandedOver(part, files)
+            handed_over.arrivals = arrivals
             post = lambda to, letter: self.mail[to].append(letter)  # noqa: E731
-            border = Border(part, num_parts, interval=interval, topology=topology, seed=part, roads=roads, post=post)
+            migration = Migration(
+                part, num_parts, interval=interval, topology=topology, seed=part, files=handed_over, post=post
+            )
             book = path / f"{part}.jsonl"
             layout = Layout((1,) * num_groups)
             coordinator = Coordinator(
-                make(part), Journal(book), files[part], modes=("min",), layout=layout, border=border
+                make(part), Journal(book), files[part], modes=("min",), layout=layout, migration=migration
             )
             coordinator.replay(journal.read(book))
-            self.groups.append(Groups(coordinator, files[part], num_groups, rng))
+            self.groups.append(PlayedGroups(coordinator, files[part], num_groups, rng))
 
     @property
     def finished(self):
@@ -195,18 +197,19 @@ def test_without_an_interval_nobody_migrates_and_all_still_wait_for_each_other(t
 
 
 def one_part(path, files, letters):
-    roads = Roads(0, [files])
-    border = Border(
-        0, 2, interval=1, topology="ring", seed=0, roads=roads, post=lambda part, letter: letters.append(letter)
+    handed_over = HandedOver(0, [files])
+    migration = Migration(
+        0, 2, interval=1, topology="ring", seed=0, files=handed_over, post=lambda part, letter: letters.append(letter)
     )
     search = SteadyState(SPACE, seed=0, population_size=2, generations=2, budget=1, tournament=8, replace="worst")
-    return roads, Coordinator(search, Journal(path), files, modes=("min",), layout=Layout((1,)), border=border)
+    coordinator = Coordinator(search, Journal(path), files, modes=("min",), layout=Layout((1,)), migration=migration)
+    return handed_over, coordinator
 
 
 def test_what_comes_after_the_end_is_left_lying(tmp_path):
     files, letters = Files(), []
     _, coordinator = one_part(tmp_path / "journal.jsonl", files, letters)
-    groups = Groups(coordinator, files, 1, np.random.default_rng(0))
+    groups = PlayedGroups(coordinator, files, 1, np.random.default_rng(0))
     while Ended(0) not in letters:
         groups.step()
     assert not coordinator.finished, "the other part may still write"
@@ -220,10 +223,10 @@ def test_what_comes_after_the_end_is_left_lying(tmp_path):
 
 def test_a_lost_immigrant_is_named(tmp_path):
     book, files, letters = tmp_path / "journal.jsonl", Files(), []
-    roads, first = one_part(book, files, letters)
-    roads.arrivals[0, 1, 3] = 77
+    handed_over, first = one_part(book, files, letters)
+    handed_over.arrivals[0, 1, 3] = 77
     first.receive(Migrant(1, Member(3, 0, 0, {"x": 0.5}, (), (), 1), Evaluation(3, -5.0, checksum=77)))
-    groups = Groups(first, files, 1, np.random.default_rng(0))
+    groups = PlayedGroups(first, files, 1, np.random.default_rng(0))
     assert files.content == {-1: 77}
     while not any(-1 in order.member.weights_parents for order in groups.orders.values()):
         groups.finish(0, groups.orders.pop(0))

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from nestedga.coordination.search_process import SearchProcess
-from nestedga.member import Evaluation
+from nestedga.population.member import Evaluation
 from tests.search.searches import SEARCHES, evaluate, run
 
 

@@ -4,15 +4,15 @@ from functools import partial
 
 import pytest
 
-from nestedga import messages
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.serve import serve
-from nestedga.journal import Journal
-from nestedga.layout import Layout
-from nestedga.member import Evaluation
-from nestedga.messages import Evaluated, Ready, Stopped, Task
-from nestedga.search.genetic import Genetic
-from nestedga.search.sampling import Sampling
+from nestedga.population.member import Evaluation
+from nestedga.protocol import messages
+from nestedga.protocol.layout import Layout
+from nestedga.protocol.messages import Evaluated, OrderKind, Ready, Stopped
+from nestedga.record.journal import Journal
+from nestedga.search.evolution.genetic import Genetic
+from nestedga.search.sampling.sampling import Sampling
 from tests.coordination.test_coordinator import SPACE, Files, Thinking
 
 
@@ -28,13 +28,13 @@ class Groups:
         return [self.reports.pop(0)] if self.reports else []
 
     def order(self, leader, order):
-        if order.task is Task.TRAIN:
+        if order.kind is OrderKind.TRAIN:
             report = Evaluated(leader, Evaluation(order.member.id, order.member.genotype["x"]))
         else:
-            report = messages.Tested(leader, {}, {}) if order.task is Task.TEST else Stopped(leader, {})
+            report = messages.Tested(leader, {}, {}) if order.kind is OrderKind.TEST else Stopped(leader, {})
         self.reports.append(report)
 
-    def tell_ahead(self, leader, ahead):
+    def send_prefetch(self, leader, ahead):
         """Nobody has a state here."""
 
     def flush(self, limit_seconds):

@@ -15,9 +15,9 @@ from nestedga.evaluators.black_box import output
 from nestedga.evaluators.black_box.checkpoint_folder import pack, unpack
 from nestedga.evaluators.black_box.child import environment
 from nestedga.evaluators.command import CommandEvaluator, CommandFailed, CommandTimeout
-from nestedga.ledger import Ledger
-from nestedga.member import Member
-from nestedga.place import Place
+from nestedga.population.member import Member
+from nestedga.rank.ledger import Ledger
+from nestedga.rank.place import Place
 from nestedga.states.state import State
 from tests.conftest import REPOSITORY
 

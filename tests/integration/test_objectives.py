@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 import pytest
 
-from nestedga.report.history import History
+from nestedga.record.history import History
 from nestedga.report.summary import summarise
 from nestedga.states.state import State
 from tests.report.test_report import scalars
@@ -103,7 +103,7 @@ def test_who_lacks_an_objective_has_failed(nestedga):
 
 
 def test_a_search_of_one_objective_is_refused_in_one_line(nestedga):
-    answer = nestedga(2, *TWO, function("two"), "search._target_=tests.test_objectives.OneObjective", code=2)
+    answer = nestedga(2, *TWO, function("two"), "search._target_=tests.population.test_objectives.OneObjective", code=2)
     assert len(answer.said) == 1 and "OneObjective cannot weigh 2 objectives (a, b)" in answer.said[0]
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from nestedga import journal
-from nestedga.run_folder import RunFolder
-from nestedga.schedule import of_run
+from nestedga.job.schedule import of_run
+from nestedga.record import journal
+from nestedga.record.run_folder import RunFolder
 from nestedga.states.state import State
 
 FUNCTION = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nestedga.ledger import ACTIVITIES
+from nestedga.rank.ledger import ACTIVITIES
 from tests.report.test_report import scalars
 
 FUNCTION = (

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from threadpoolctl import threadpool_limits
 
-from nestedga.member import Evaluation, Member
-from nestedga.plan import make_search
+from nestedga.job.plan import make_search
+from nestedga.population.member import Evaluation, Member
 
 FUNCTION = (
     "evaluator=function",

@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nestedga import journal
-from nestedga.report.history import History
-from nestedga.report.progress import render
+from nestedga.record import journal
+from nestedga.record.history import History
+from nestedga.report.live.progress import render
+from nestedga.report.live.tensorboard import TensorBoard
 from nestedga.report.summary import summarise
-from nestedga.report.tensorboard import TensorBoard
 
 FUNCTION = (
     "evaluator=function",

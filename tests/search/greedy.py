@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nestedga.genes import FloatGene
-from nestedga.member import Evaluation
-from nestedga.space import Space
+from nestedga.population.genes import FloatGene
+from nestedga.population.member import Evaluation
+from nestedga.population.space import Space
 
 RATE = Space((FloatGene("lr", 1e-4, 1.0, log=True),))
 

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.samplers import RandomSampler
 
-from nestedga.genes import CategoricalGene, ConstantGene, FloatGene, IntGene, OrdinalGene
-from nestedga.member import Evaluation, Member, Status
-from nestedga.search.agebo import AgEBO
+from nestedga.population.genes import CategoricalGene, ConstantGene, FloatGene, IntGene, OrdinalGene
+from nestedga.population.member import Evaluation, Member, Status
+from nestedga.population.space import Space
 from nestedga.search.base import Search
-from nestedga.search.cma_es import CmaEs
-from nestedga.search.design import DESIGNS
-from nestedga.search.fire import FIRE
-from nestedga.search.genetic import Genetic
-from nestedga.search.grid import Grid, IterativeGrid
-from nestedga.search.model_based import ModelBased
-from nestedga.search.multiple_frequencies import MultipleFrequencies
-from nestedga.search.optuna_search import OptunaSearch
-from nestedga.search.pb2 import PB2
-from nestedga.search.pbt import PBT, AsynchronousPBT
-from nestedga.search.replay import Interval, Replay
-from nestedga.search.rungs import MedianStopping, SuccessiveHalving
-from nestedga.search.sampling import Sampling
-from nestedga.search.steady_state import SteadyState
-from nestedga.search.trust_region import TrustRegion
-from nestedga.space import Space
+from nestedga.search.evolution.cma_es import CmaEs
+from nestedga.search.evolution.genetic import Genetic
+from nestedga.search.evolution.steady_state import SteadyState
+from nestedga.search.model_based.model_based import ModelBased
+from nestedga.search.model_based.trust_region import TrustRegion
+from nestedga.search.pbt.fire import FIRE
+from nestedga.search.pbt.multiple_frequencies import MultipleFrequencies
+from nestedga.search.pbt.pb2 import PB2
+from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
+from nestedga.search.pbt.replay import Interval, Replay
+from nestedga.search.sampling.design import DESIGNS
+from nestedga.search.sampling.grid import Grid, IterativeGrid
+from nestedga.search.sampling.sampling import Sampling
+from nestedga.search.wrappers.agebo import AgEBO
+from nestedga.search.wrappers.optuna_search import OptunaSearch
+from nestedga.search.wrappers.rungs import MedianStopping, SuccessiveHalving
 
 SPACE = Space(
     (

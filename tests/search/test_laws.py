@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestedga.errors import SettingError
-from nestedga.genes import ConstantGene
-from nestedga.member import Evaluation, Member
-from nestedga.search.replay import Replay
-from nestedga.space import Space
+from nestedga.population.genes import ConstantGene
+from nestedga.population.member import Evaluation, Member
+from nestedga.population.space import Space
+from nestedga.search.pbt.replay import Replay
 from tests.search.searches import SEARCHES, bowl, evaluate, immigrant, run
 
 

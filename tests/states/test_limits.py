@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from nestedga.config import Configuration
 from nestedga.errors import SettingError
+from nestedga.job.configuration import Configuration
 from nestedga.states.limits import StateLimits, memory_bytes, parse_size
 
 

@@ -4,12 +4,12 @@ import json
 import sys
 
 from nestedga.comm.groups import start_mpi
-from nestedga.config import Configuration, build
-from nestedga.ledger import Ledger
-from nestedga.member import Member
-from nestedga.place import Place
+from nestedga.job.configuration import Configuration, build
+from nestedga.population.member import Member
+from nestedga.rank.ledger import Ledger
+from nestedga.rank.place import Place
+from nestedga.rank.watchdog import Watchdog
 from nestedga.training.loop import Trainer
-from nestedga.watchdog import Watchdog
 
 
 def main():

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nestedga.errors import SettingError
-from nestedga.member import Member
+from nestedga.job.worker import Worker
+from nestedga.population.member import Member
 from nestedga.training.data.base import IGNORED, SPLITS, Piece
 from nestedga.training.data.encoded import centre_boxes, random_boxes
 from nestedga.training.data.image_folder import ImageFolder
 from nestedga.training.data.image_records import ImageRecords
 from nestedga.training.data.loaders import make_loader
-from nestedga.worker import Worker
 
 CPU = torch.device("cpu")
 SMALL = {"fitness_size": 4, "size": 16, "resize": 20}

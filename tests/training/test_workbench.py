@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from nestedga.config import Configuration, build
 from nestedga.errors import SettingError
+from nestedga.job.configuration import Configuration, build
 from nestedga.training.checks import check_training, probe
 from nestedga.training.data.synthetic import Synthetic
 from nestedga.training.measuring import measure

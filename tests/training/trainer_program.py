@@ -8,14 +8,14 @@ import torch
 from mpi4py import MPI
 
 from nestedga.comm.groups import start_mpi
-from nestedga.config import Configuration, build
-from nestedga.ledger import Ledger
-from nestedga.member import Member
-from nestedga.place import Place
+from nestedga.job.configuration import Configuration, build
+from nestedga.population.member import Member
+from nestedga.rank.ledger import Ledger
+from nestedga.rank.place import Place
+from nestedga.rank.watchdog import Watchdog
 from nestedga.states.weights_crossover import average
 from nestedga.training.loop import Trainer
 from nestedga.training.norm import synchronise
-from nestedga.watchdog import Watchdog
 
 OVERRIDES = [
     "data.micro_batches=6",

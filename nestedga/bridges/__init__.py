@@ -1,0 +1,1 @@
+"""Other people's tools: spaces of ConfigSpace here, our searches as samplers of Optuna."""

@@ -1,0 +1,157 @@
+"""What members leave behind: whose states are kept, where they are, and who of all was best."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, KeysView, Sequence
+from typing import Protocol
+
+from nestedga.coordination.holders import Holders
+from nestedga.population.member import Evaluation, Member
+from nestedga.protocol.messages import Source
+from nestedga.record.front import Front
+
+
+class StateFiles(Protocol):
+    """Durable copies of states, by member id."""
+
+    def intact(self, member_id: int) -> bool: ...
+
+    def remove(self, member_id: int) -> None: ...
+
+    def all(self) -> Iterable[int]: ...
+
+
+class StateDirectory:
+    """Members whose state somebody may still want, with what is known of them.
+
+    Args:
+        files: durable copies of states.
+        modes: ``min`` or ``max`` for each objective: the user's sign.
+        nodes: the node of each world rank.
+        last_counts: the result of all is the last member that succeeded, and not the best.
+
+    Attributes:
+        front: of minimised objectives.
+    """
+
+    def __init__(
+        self, files: StateFiles, modes: Sequence[str], nodes: Sequence[int], last_counts: bool = False
+    ) -> None:
+        self.front = Front(last_counts)
+        self._files = files
+        self._modes = tuple(modes)
+        self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
+        self._holders = Holders(nodes)
+        self._durable: set[int] = set()
+        self._removable: set[int] = set()  # whose files may go
+        self._to_drop: dict[int, list[int]] = defaultdict(list)  # by leader, told with its next order
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, member: Member, evaluation: Evaluation) -> Evaluation:
+        """Takes in a member that was evaluated; gives what the search is to be told.
+
+        An immigrant may become the best only where it comes from.
+        """
+        minimised = evaluation.minimised(self._modes)
+        self._known[member.id] = (member, evaluation)
+        if minimised.ok and member.id >= 0:
+            self.front.add(member.id, minimised.values)
+        return minimised
+
+    def add_holder(self, member_id: int, leader: int) -> None:
+        """A leader has a state that its group has just produced."""
+        self._holders.add(member_id, leader)
+
+    def add_durable(self, member_ids: Iterable[int]) -> None:
+        """States have come to disk."""
+        self._durable.update(member_ids)
+
+    def find_files(self) -> None:
+        """What is on disk after a restart, and intact; the rest is removed."""
+        on_disk = set(self._files.all())
+        self._durable = {member_id for member_id in on_disk & set(self._known) if self._files.intact(member_id)}
+        for member_id in on_disk - self._durable:
+            self._files.remove(member_id)
+
+    @property
+    def best(self) -> Member | None:
+        """The best by the first objective; between equals, by the next."""
+        return self._known[self.front.ids[0]][0] if self.front.ids else None
+
+    def member(self, member_id: int) -> Member:
+        return self._known[member_id][0]
+
+    def evaluation(self, member_id: int) -> Evaluation:
+        return self._known[member_id][1]
+
+    def promise(self, member: Member) -> float:
+        """What may be expected of a member before it is trained: its parent's minimised FoM, infinite without one."""
+        parents = [self.evaluation(parent) for parent in member.weights_parents[:1]]
+        return parents[0].minimised(self._modes).fom if parents else math.inf
+
+    # Where states are
+
+    def has_state(self, member_id: int) -> bool:
+        """Whether it ever had one."""
+        return self.evaluation(member_id).checksum is not None
+
+    def is_durable(self, member_id: int) -> bool:
+        return member_id in self._durable
+
+    def is_lost(self, member_id: int) -> bool:
+        """There was a state, and it is neither in memory nor on disk."""
+        return self.has_state(member_id) and member_id not in self._holders and member_id not in self._durable
+
+    def holders(self, member_id: int) -> KeysView[int]:
+        """Leaders that have a state in memory, or are about to."""
+        return self._holders.of(member_id)
+
+    def source(self, member_id: int, leader: int) -> Source:
+        """Where a leader gets a state; it is a holder from now on."""
+        return self._holders.source(member_id, leader)
+
+    # What is kept
+
+    def forget(self, wanted: set[int]) -> None:
+        """Lets go of what nobody wants. A parent's file goes only when its children's are durable.
+
+        Args:
+            wanted: members whose state somebody may still begin with; the best and the front are kept besides.
+        """
+        wanted = wanted | set(self.front.ids[:1])  # the test split is read for the best
+        front = set(self.front.ids)
+        kept = wanted | front
+        rest = list(kept)
+        while rest:
+            member_id = rest.pop()
+            if member_id in self._durable or not self.has_state(member_id):
+                continue
+            parents = set(self.member(member_id).weights_parents) - kept
+            kept |= parents
+            rest += parents
+        self._known = {member_id: self._known[member_id] for member_id in kept}
+        # Nobody begins with the rest of the front: to have it on disk is enough.
+        in_memory = wanted | (front - self._durable)
+        for leader, member_id in self._holders.forget(in_memory):
+            self._to_drop[leader].append(member_id)
+        self._removable |= self._durable - kept
+        self._durable &= kept
+
+    def remove_files(self) -> None:
+        """Removes the files of what was let go; once the journal says on disk why nobody wants them."""
+        for member_id in self._removable:
+            self._files.remove(member_id)
+        self._removable.clear()
+
+    @property
+    def with_drops(self) -> KeysView[int]:
+        """Leaders that have something to drop."""
+        return self._to_drop.keys()
+
+    def take_drops(self, leader: int) -> tuple[int, ...]:
+        """States that a leader need not keep any more, since the last call."""
+        return tuple(self._to_drop.pop(leader, ()))

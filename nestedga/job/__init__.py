@@ -1,0 +1,1 @@
+"""How a job is put together: the configuration, the plan, the start and the end on every rank."""

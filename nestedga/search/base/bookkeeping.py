@@ -1,0 +1,114 @@
+"""What all searches are given, how their settings are checked, and what an algorithm decides about a new member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import UnionType
+from typing import Any, ClassVar
+
+from nestedga.errors import SettingError
+from nestedga.population.member import Evaluation, Genotype, Member
+from nestedga.population.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What an algorithm decides about a new member; the bookkeeping gives it an id.
+
+    Attributes:
+        genotype: its genes.
+        hyper_parents: whose genes were bred into it.
+        weights_parents: whose weights it begins with; taken back where ``inherit`` is none.
+        weights_crossover: how two weights parents are combined: ``average`` or ``layerwise``.
+        slot: its seat, where the algorithm has seats of its own; else id mod population_size.
+        generation: how many breedings lie behind it.
+        budget: length of its interval, where it is not the usual one.
+    """
+
+    genotype: Genotype
+    hyper_parents: tuple[int, ...] = ()
+    weights_parents: tuple[int, ...] = ()
+    weights_crossover: str | None = None
+    slot: int | None = None
+    generation: int = 0
+    budget: int | None = None
+
+
+_KINDS: dict[str, tuple[type | UnionType, str]] = {  # of settings, by their annotation
+    "int": (int, "a whole number"),
+    "float": (float | int, "a number"),
+    "Genotype": (Mapping, "a genotype, as in {optimizer.lr: 0.1}"),
+    "Mapping[str, str]": (Mapping, "a mapping, as in {optimizer.lr: resample}"),
+    "Sequence[Genotype]": (list | tuple, "a list of genotypes, as in [{optimizer.lr: 0.1}]"),
+}
+
+
+def check_kinds(search: Any) -> None:
+    """Refuses settings of a search, a dataclass, that are not of the declared kind.
+
+    Raises:
+        SettingError: naming setting, value and kind.
+    """
+    for setting in fields(search):
+        kind, _, optional = str(setting.type).partition(" | ")
+        value = getattr(search, setting.name, None)
+        if kind not in _KINDS or (value is None and optional) or not setting.init:
+            continue
+        if not isinstance(value, _KINDS[kind][0]) or isinstance(value, bool):
+            raise SettingError(f"search.{setting.name}={value!r} is not {_KINDS[kind][1]}")
+
+
+@dataclass(eq=False, kw_only=True)
+class Bookkeeping:
+    """What all searches are given.
+
+    Attributes:
+        space: the genes.
+        seed: of all draws.
+        budget: length of an interval.
+        population_size: slots.
+        inherit: ``weights``, or ``none``: every member is trained from scratch.
+    """
+
+    multi_objective: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
+    takes_immigrants: ClassVar[bool] = False
+    last_counts: ClassVar[bool] = False
+
+    space: Space = field(kw_only=False)
+    seed: int
+    budget: int
+    population_size: int = 4
+    inherit: str = "weights"
+
+    def __post_init__(self) -> None:
+        check_kinds(self)
+        self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
+        if not self.space.free:
+            raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")
+
+    def check(self, holds: bool, setting: str, complaint: str) -> None:
+        """Refuses a setting of this search that does not hold, naming it, its value and the remedy.
+
+        Raises:
+            SettingError: it does not hold.
+        """
+        if not holds:
+            raise SettingError(f"search.{setting}={getattr(self, setting)!r} {complaint}")
+
+    def immigrate(self, member: Member, evaluation: Evaluation) -> None:
+        raise NotImplementedError  # for those that take immigrants
+
+    def _member(self, member_id: int, birth: Birth) -> Member:
+        inherits = self.inherit == "weights"
+        return Member(
+            id=member_id,
+            slot=member_id % self.population_size if birth.slot is None else birth.slot,
+            generation=birth.generation,
+            genotype=birth.genotype,
+            hyper_parents=birth.hyper_parents,
+            weights_parents=birth.weights_parents if inherits else (),
+            weights_crossover=birth.weights_crossover if inherits and len(birth.weights_parents) > 1 else None,
+            budget=birth.budget or self.budget,
+        )

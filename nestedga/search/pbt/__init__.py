@@ -1,0 +1,5 @@
+"""Population based training, its variants, and the replay of a schedule that one has found."""
+
+from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
+
+__all__ = ["PBT", "AsynchronousPBT"]

@@ -1,0 +1,1 @@
+"""Searches made of others: early stopping around any, two joined, another library's samplers."""

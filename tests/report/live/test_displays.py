@@ -1,0 +1,46 @@
+"""Displays wait for their time, and cost no more than they must."""
+
+from nestedga.population.member import Evaluation, Member
+from nestedga.record.journal import Journal, read
+from nestedga.record.run_folder import RunFolder
+from nestedga.report.live.displays import Displays
+from nestedga.report.live.tensorboard import MOST_SLOTS
+from tests.record.test_history import HEADER
+from tests.report.test_report import scalars
+
+
+def test_nothing_is_shown_before_its_time_nor_told_twice(tmp_path, capsys):
+    folder = RunFolder(tmp_path)
+    for told_before, event in enumerate(("run", "resume")):
+        displays = Displays(folder, live=False)
+        journal = Journal(folder.journal, displays.put)
+        assert len(list(displays.replayed(read(folder.journal)))) == 3 * told_before
+        journal.record(event, **HEADER, group_sizes=[1], layout="1 rank", search="S", folder="F")
+        journal.record("ask", member=Member(told_before, 0, 0, {"x": 0.5}, (), (), 1).to_json())
+        evaluation = Evaluation(told_before, float("nan"), message="it rained", log=f"trace {told_before}")
+        journal.record("tell", group=0, evaluation=evaluation.to_json())
+        assert capsys.readouterr().out == ""
+        journal.close()
+        displays.close()
+        shown = capsys.readouterr().out
+        done = ", 1 evaluations done already" if told_before else ""
+        assert shown == (
+            f"nestedga: synthetic: 1 rank; S{done}; F\n"
+            f"nestedga: member {told_before} failed: it rained; {{'x': 0.5}}\ntrace {told_before}\n"
+        )
+        assert displays.history.num_told == told_before + 1
+
+
+def test_a_large_population_does_not_run_out_of_files(tmp_path):
+    folder = RunFolder(tmp_path)
+    displays = Displays(folder, live=False)
+    journal = Journal(folder.journal, displays.put)
+    journal.record("run", **{**HEADER, "population_size": 5000}, group_sizes=[1], layout="", search="", folder="")
+    for i in range(5000):
+        journal.record("ask", member=Member(i, i, 0, {"x": 0.5}, (), (), 7).to_json())
+        journal.record("tell", group=0, evaluation=Evaluation(i, float(i), metrics={"error": i}).to_json())
+    journal.close()
+    displays.close()
+    assert len(list(folder.tensorboard.iterdir())) == MOST_SLOTS + 1
+    assert scalars(folder.tensorboard / "population")["error/worst"] == [(7, 4999.0)]
+    assert scalars(folder.tensorboard / "slot_255")["fitness/error"] == [(7, 255.0)]
