@@ -122,7 +122,22 @@ class Stopped:
     durable: tuple[int, ...] = ()
 
 
-Report = Ready | Evaluated | Tested | Durable | Dissolved | Stopped
+@dataclass(frozen=True, slots=True)
+class Unobtainable:
+    """A group cannot carry out its order, and waits for another: a state is neither with a holder nor intact on disk.
+
+    Attributes:
+        group: its number.
+        member_id: whose state was not to be had.
+        ledger: its seconds since its previous report.
+    """
+
+    group: int
+    member_id: int
+    ledger: dict[str, float]
+
+
+Report = Ready | Evaluated | Tested | Durable | Dissolved | Stopped | Unobtainable
 
 
 @dataclass(frozen=True, slots=True)
