@@ -11,8 +11,10 @@ from typing import NoReturn
 
 from nestedga.coordination.search_process import SearchProcess
 from nestedga.errors import SettingError
-from nestedga.job.configuration import Configuration, jobs_of, show
+from nestedga.job.configuration import Configuration
+from nestedga.job.overrides import jobs_of
 from nestedga.job.plan import make_parts, make_search
+from nestedga.job.show import show
 from nestedga.rank.launcher import die_with_launcher, launched_rank, launched_size
 
 HYDRA_OWN = (
@@ -81,8 +83,8 @@ def _spawn_search_process(configurations: list[Configuration]) -> SearchProcess 
     rank, size = launched_rank() or 0, launched_size()
     for configuration in configurations:
         with contextlib.suppress(SettingError):
-            settings, coordinators = configuration.plain(), [0]
-            if configuration.settings.coordinator.count > 1:
+            settings, coordinators = configuration.settings, [0]
+            if settings.coordinator.count > 1:
                 coordinators = [layout.first for layout in make_parts(settings, size)]
             if rank in coordinators and make_search(settings).slow:
                 return SearchProcess(make_search)

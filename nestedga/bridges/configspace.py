@@ -23,7 +23,7 @@ import yaml
 from ConfigSpace.hyperparameters import Hyperparameter
 
 from nestedga.errors import SettingError
-from nestedga.job.configuration import read_yaml
+from nestedga.job.yaml_files import read_yaml
 from nestedga.population.genes import (
     PERTURB_FACTORS,
     CategoricalGene,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.protocol.layout import split_evenly
+from nestedga.protocol.layout import GroupsConfig, split_evenly
 from nestedga.search.evolution.selection import linear_rank_fitness
 
 RESPLIT = ("never", "spare", "fitness")
@@ -32,13 +31,17 @@ class Allocation:
     by_fitness: bool
 
     @classmethod
-    def from_config(cls, groups: Mapping[str, Any], data: Mapping[str, Any]) -> Allocation | None:
-        """That of the sections ``groups`` and ``data``; None where groups stay as they are.
+    def from_config(cls, groups: GroupsConfig, largest: int | None) -> Allocation | None:
+        """The rule that the section ``groups`` names; None where groups stay as they are.
+
+        Args:
+            groups: the section.
+            largest: ranks that a group has a use for, which is ``data.micro_batches``; None: any number.
 
         Raises:
             SettingError: the rule is unknown, or no group could ever grow.
         """
-        group_size, resplit, largest = groups["group_size"], groups["resplit"], data.get("micro_batches")
+        group_size, resplit = groups.group_size, groups.resplit
         if resplit not in RESPLIT:
             raise SettingError(f"groups.resplit={resplit!r} is unknown; use {', '.join(RESPLIT[:-1])} or {RESPLIT[-1]}")
         if resplit == "never":

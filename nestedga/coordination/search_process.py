@@ -12,7 +12,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -31,14 +31,14 @@ class SearchProcess:
         make_search: makes a search of a configuration's settings; a function that can be named from another process.
     """
 
-    def __init__(self, make_search: Callable[[Mapping[str, Any]], Search]) -> None:
+    def __init__(self, make_search: Callable[[Any], Search]) -> None:
         context = multiprocessing.get_context("spawn")
         self._near, far = context.Pipe()
         process = context.Process(target=_think, args=(far, make_search), name="nestedga search", daemon=True)
         process.start()
         far.close()  # so that the end of either is seen by the other
 
-    def begin(self, search: Search, settings: Mapping[str, Any], limit_seconds: float) -> DistantSearch:
+    def begin(self, search: Search, settings: Any, limit_seconds: float) -> DistantSearch:
         """The search of a run; its twin is made from the settings."""
         self._near.send(("begin", settings))
         return DistantSearch(search, self._near, limit_seconds)
@@ -126,7 +126,7 @@ class DistantSearch:
         return self._search.needed() | held
 
 
-def _think(connection: Connection, make_search: Callable[[Mapping[str, Any]], Search]) -> None:
+def _think(connection: Connection, make_search: Callable[[Any], Search]) -> None:
     """The far end: ends with its parent, whose end closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     os.nice(NICENESS)

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -84,7 +85,7 @@ class Desk:
             nodes=self._nodes,
             allocation=plan.allocation,
             migration=self._migration,
-            max_seconds=plan.settings["run"]["max_seconds"],
+            max_seconds=plan.settings.run.max_seconds,
             repeatable=plan.evaluator.repeatable,
             last_counts=plan.search.last_counts,
         )
@@ -102,7 +103,7 @@ class Desk:
         write_beside(folder.summary, json.dumps(summarise(history), indent=2, allow_nan=False) + "\n")
         best = self.coordinator.best
         if best is not None:
-            settings = plan.configuration.with_genotype(plan.space)(best.genotype)
+            settings = plan.configure(best.genotype)
             write_beside(folder.best / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
             write_beside(
                 folder.best / "overrides.txt",
@@ -125,10 +126,10 @@ class Desk:
                 f"coordinator.count={len(plan.parts)}: the launcher does not say how many ranks it starts, so "
                 f"{type(plan.search).__name__} has no process to think in; use mpirun or srun, or another search"
             )
-        return self._search_process.begin(plan.search, plan.settings, plan.settings["run"]["stall_seconds"])
+        return self._search_process.begin(plan.search, plan.settings, plan.settings.run.stall_seconds)
 
     def _warn_of_idle_ranks(self) -> None:
-        pieces, sizes = self._plan.settings["data"].get("micro_batches"), self._plan.layout.sizes
+        pieces, sizes = self._plan.settings.data.get("micro_batches"), self._plan.layout.sizes
         if pieces and (idle := sum(max(0, size - pieces) for size in sizes)):
             say(
                 self._plan.part,
@@ -144,12 +145,12 @@ class Desk:
             "part": plan.part,
             "folder": str(self._folder.path),
             "command": sys.argv[1:],
-            "search": settings["search"]["_target_"].rpartition(".")[2],
+            "search": settings.search["_target_"].rpartition(".")[2],
             "population_size": getattr(plan.search, "population_size", plan.layout.num_groups),
             "generational": isinstance(plan.search, Generational),
             "last_counts": plan.search.last_counts,
             "num_evaluations": plan.search.num_evaluations,
-            "objective": settings["objective"],
+            "objective": asdict(settings.objective),
             "unit": plan.unit,
             "layout": str(plan.layout),
             "first": plan.layout.first,

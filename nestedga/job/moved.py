@@ -1,6 +1,7 @@
 """Where modules of version 0.1 are now: their names stand in users' code, configurations and run folders.
 
-An import of an old name gives the module under its new one, so both ways see the same classes.
+An import of an old name gives the module under its new one, so both ways see the same classes. A ``_target_`` is
+imported, too, so an old one needs nothing more. Names that were inside a module are not followed.
 """
 
 from __future__ import annotations
@@ -44,25 +45,18 @@ MOVED = {
 }
 
 
-def present(target: str) -> str:
-    """What a ``_target_`` is called now, as in ``nestedga.search.evolution.genetic.Genetic``."""
-    module, _, name = target.rpartition(".")
-    return f"{MOVED[module]}.{name}" if module in MOVED else target
-
-
 class _Finder(MetaPathFinder, Loader):
+    """Asked by the import system only for what is found nowhere else."""
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname in MOVED else None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(MOVED[spec.name])
-        self._own = module.__spec__  # which the import system is about to overwrite
-        return module
-
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._own
+        """A module may put another in its place; the import system gives what then stands there."""
+        name = module.__name__
+        sys.modules[name] = importlib.import_module(MOVED[name])
 
     def get_code(self, fullname: str) -> CodeType | None:
         """For ``python -m`` and an old name."""

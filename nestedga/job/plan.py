@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from nestedga.coordination.allocation import Allocation
 from nestedga.errors import SettingError
 from nestedga.evaluators.base import Evaluator
-from nestedga.job.configuration import Configuration, build
+from nestedga.job.build import build
+from nestedga.job.configuration import Configuration
+from nestedga.job.gene_checks import check_genes
+from nestedga.job.genotype import Configure, make_configure
+from nestedga.job.leaves import leaves
+from nestedga.job.schema import Schema
 from nestedga.population.member import Genotype
 from nestedga.population.objectives import Objectives
 from nestedga.population.space import Space
@@ -29,13 +32,15 @@ class Plan:
 
     Attributes:
         configuration: of the part, which has a seed of its own.
-        settings: the same as plain values.
+        settings: its, typed.
+        configure: makes a member's settings of its genotype.
         parts: the layouts of all parts.
         part: its number; None: there is one coordinator.
     """
 
     configuration: Configuration
-    settings: dict[str, Any]
+    settings: Schema
+    configure: Configure
     objectives: Objectives
     space: Space
     evaluator: Evaluator
@@ -56,38 +61,32 @@ class Plan:
 
         Genes that hang on others are left out, and those that choose a whole section.
         """
-        configure = self.configuration.with_genotype(self.space)
         for gene in self.space:
             if gene.path in self.space.conditions or self.configuration.group_choices(gene.path):
                 continue
             for value in gene.ends:
                 try:
-                    self.evaluator.check(configure({gene.path: value}))
+                    self.evaluator.check(self.configure({gene.path: value}))
                 except SettingError as error:
                     raise SettingError(f"space.{gene.path} may become {value}: {error}") from error
 
 
-def make_search(settings: Mapping[str, Any]) -> Search:
+def make_search(settings: Schema) -> Search:
     """The search of a configuration."""
-    interval, section, space = settings["interval"], settings["search"], Space.from_config(settings["space"])
+    section, space = settings.search, Space.from_config(settings.space)
     if section.get("founder") == "configured":
         section = {**section, "founder": _configured(space, settings)}
-    search: Search = build(
-        section,
-        space,
-        seed=settings["seed"],
-        budget=interval["steps"] if interval["epochs"] is None else interval["epochs"],
-    )
+    _, budget = settings.interval.length()
+    search: Search = build(section, space, seed=settings.seed, budget=budget)
     return search
 
 
-def _configured(space: Space, settings: Mapping[str, Any]) -> Genotype:
+def _configured(space: Space, settings: Schema) -> Genotype:
     """The genotype that the configuration itself is; a gene has no value in it where its setting is a whole section."""
     values: Genotype = {}
+    plain = dict(leaves(asdict(settings)))
     for path in space.paths:
-        value: Any = settings
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
+        value = plain.get(path)
         if isinstance(value, float | int | str):
             values[path] = value
     for _ in space:  # a gene that hangs on an inactive one falls in the next round
@@ -95,13 +94,13 @@ def _configured(space: Space, settings: Mapping[str, Any]) -> Genotype:
     return values
 
 
-def make_parts(settings: Mapping[str, Any], world_size: int) -> tuple[Layout, ...]:
+def make_parts(settings: Schema, world_size: int) -> tuple[Layout, ...]:
     """The layout of each part of the world, which has a coordinator of its own: the first rank of its first group.
 
     Raises:
         SettingError: with the sums, where it cannot be parted so.
     """
-    return parted(Layout.from_config(world_size, settings["groups"]), settings["coordinator"]["count"])
+    return parted(Layout.from_config(world_size, settings.groups), settings.coordinator.count)
 
 
 def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> Plan:
@@ -112,31 +111,21 @@ def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> P
         world_size: all ranks.
         rank: of them, whose plan it is.
     """
-    settings = configuration.plain()
+    settings = configuration.settings
     parts = make_parts(settings, world_size)
     part = None
     if len(parts) > 1:
         part = max(number for number, layout in enumerate(parts) if layout.first <= rank)
         # Parts with equal draws would search alike.
-        seed = np.random.SeedSequence(settings["seed"], spawn_key=(part,)).generate_state(1)[0]
+        seed = np.random.SeedSequence(settings.seed, spawn_key=(part,)).generate_state(1)[0]
         configuration = configuration.with_seed(int(seed))
-        settings = configuration.plain()
-    interval, run = settings["interval"], settings["run"]
-    allocation = Allocation.from_config(settings["groups"], settings["data"])
-    objectives = Objectives.from_config(settings["objective"])
-    given = [unit for unit in ("epochs", "steps") if interval[unit] is not None]
-    if len(given) != 1:
-        raise SettingError(
-            f"interval: give epochs or steps, not {' and '.join(given) or 'neither'}; set the other to null"
-        )
-    unit, budget = given[0], interval[given[0]]
-    if budget < 1:
-        raise SettingError(f"interval.{unit}={budget} trains nothing; use 1 or more")
-    for name in ("max_seconds", "stall_seconds"):
-        if run[name] is not None and run[name] <= 0:
-            raise SettingError(f"run.{name}={run[name]:g} must be above 0")
-    StateLimits.from_config(settings["states"], num_ranks=1)
-    evaluator = build(settings["evaluator"], build=build, seed=settings["seed"], unit=unit)
+        settings = configuration.settings
+    allocation = Allocation.from_config(settings.groups, settings.data.get("micro_batches"))
+    objectives = Objectives.from_config(settings.objective)
+    unit, budget = settings.interval.length()
+    settings.run.check()
+    StateLimits.from_config(settings.states, num_ranks=1)
+    evaluator = build(settings.evaluator, build=build, seed=settings.seed, unit=unit)
     for name in objectives.names:
         if name not in evaluator.metrics:
             raise SettingError(f"objective.name={name!r} is not reported; reported: {', '.join(evaluator.metrics)}")
@@ -144,20 +133,24 @@ def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> P
     expected = getattr(search, "num_objectives", len(objectives.names))
     if expected != len(objectives.names):
         raise SettingError(f"search.num_objectives={expected}, but objective.name has {len(objectives.names)}; drop it")
-    space = getattr(search, "space", Space.from_config(settings["space"]))  # a replay's is that of its schedule
-    configuration.check_genes(space, evaluator.sections)
+    space = getattr(search, "space", Space.from_config(settings.space))  # a replay's is that of its schedule
+    check_genes(configuration, space, evaluator.sections)
     if len(objectives) > 1 and not search.multi_objective:
-        kind = settings["search"]["_target_"].rpartition(".")[2]
+        kind = settings.search["_target_"].rpartition(".")[2]
         raise SettingError(
             f"search: {kind} cannot weigh {len(objectives)} objectives ({', '.join(objectives.names)}) against each "
             "other; use one that can, such as search=genetic, or name one objective"
         )
     _check_migration(settings, search)
-    return Plan(configuration, settings, objectives, space, evaluator, search, parts, part, allocation, unit, budget)
+    configure = make_configure(configuration, space)
+    return Plan(
+        configuration, settings, configure, objectives, space, evaluator, search, parts, part, allocation, unit, budget
+    )
 
 
-def _check_migration(settings: Mapping[str, Any], search: Search) -> None:
-    count, interval, topology = (settings["coordinator"][key] for key in ("count", "migration_interval", "topology"))
+def _check_migration(settings: Schema, search: Search) -> None:
+    section = settings.coordinator
+    count, interval, topology = section.count, section.migration_interval, section.topology
     if topology not in TOPOLOGIES:
         raise SettingError(f"coordinator.topology={topology!r} is unknown; known: {', '.join(TOPOLOGIES)}")
     if interval is None:
@@ -170,7 +163,7 @@ def _check_migration(settings: Mapping[str, Any], search: Search) -> None:
             "coordinator.count=2 or more, or coordinator.migration_interval=null"
         )
     if not search.takes_immigrants:
-        kind = settings["search"]["_target_"].rpartition(".")[2]
+        kind = settings.search["_target_"].rpartition(".")[2]
         raise SettingError(
             f"coordinator.migration_interval={interval}: {kind} takes no immigrants; use one that does "
             f"({', '.join(IMMIGRATION)}), or coordinator.migration_interval=null"

@@ -19,11 +19,12 @@ from nestedga.coordination.search_process import SearchProcess
 from nestedga.coordination.serve import serve
 from nestedga.job.configuration import Configuration
 from nestedga.job.plan import Plan, make_plan
+from nestedga.job.resume import check_same
 from nestedga.job.worker import Seat, Worker
 from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place
 from nestedga.rank.watchdog import Watchdog
-from nestedga.record.run_folder import PartFolder, RunFolder, check_same, choose_folder, write_beside
+from nestedga.record.run_folder import PartFolder, RunFolder, choose_folder, write_beside
 from nestedga.states.limits import StateLimits
 
 if TYPE_CHECKING:
@@ -57,11 +58,9 @@ def run_job(
     if path is None:
         return 0  # complete already
     folder = RunFolder(path)
-    watchdog = Watchdog(
-        plan.settings["run"]["stall_seconds"], lambda: lifeline.end_job(1), f"world rank {comm.Get_rank()}"
-    )
+    watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), f"world rank {comm.Get_rank()}")
     world = World(comm)
-    limits = agree(comm, lambda: StateLimits.from_config(plan.settings["states"], world.node_size))
+    limits = agree(comm, lambda: StateLimits.from_config(plan.settings.states, world.node_size))
     seats = Seats(world, ledger, watchdog, plan.layout.first, _part_of(folder, plan), limits)
     seat = seats.take(plan.layout.groups)
     agree(comm, lambda: _open(plan, seat))
@@ -74,8 +73,8 @@ def run_job(
 
 def _take_folder(configuration: Configuration, num_parts: int, job: int | None, held: list[RunFolder]) -> Path | None:
     """Chosen and locked by world rank 0 for all: a time-stamp taken by each rank would differ."""
-    run = configuration.settings.run
-    folder = choose_folder(configuration.experiment, run.dir, configuration.settings.resume, job)
+    settings = configuration.settings
+    folder = choose_folder(configuration.experiment, settings.run.dir, settings.resume, job)
     if folder is None:
         return None
     folder.lock()
@@ -90,7 +89,7 @@ def _take_folder(configuration: Configuration, num_parts: int, job: int | None, 
 
 
 def _open(plan: Plan, seat: Seat) -> None:
-    plan.evaluator.open(seat.place, plan.settings)
+    plan.evaluator.open(seat.place, plan.configuration.plain())
     plan.check_ends()
 
 
@@ -186,8 +185,8 @@ def _work(
         seat,
         seats.take,
         plan.evaluator,
-        plan.configuration.with_genotype(plan.space),
-        seed=plan.settings["seed"],
+        plan.configure,
+        seed=plan.settings.seed,
         objectives=plan.objectives.names,
         state_path=folder.state,
         log_path=folder.logs / f"rank_{world.rank:04d}.log",
@@ -208,13 +207,13 @@ def _migration(plan: Plan, run_folder: RunFolder, channel: Channel) -> Migration
     """Of a coordinator's part with the others."""
     if plan.part is None:
         return None
-    section = plan.settings["coordinator"]
+    section = plan.settings.coordinator
     return Migration(
         plan.part,
         len(plan.parts),
-        interval=section["migration_interval"],
-        topology=section["topology"],
-        seed=plan.settings["seed"],
+        interval=section.migration_interval,
+        topology=section.topology,
+        seed=plan.settings.seed,
         files=PartFolder(run_folder, plan.part),
         post=lambda part, letter: channel.write(plan.parts[part].first, letter),
     )

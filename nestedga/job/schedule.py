@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nestedga.errors import SettingError
-from nestedga.job.configuration import read_yaml
+from nestedga.job.yaml_files import read_yaml
 from nestedga.population.genes import CategoricalGene
 from nestedga.population.member import GeneValue
 from nestedga.population.space import Space

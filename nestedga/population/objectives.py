@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nestedga.errors import SettingError
 
 MODES = ("min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveConfig:
+    """Section ``objective``, which a journal's header repeats: each setting is one string, or a list of them."""
+
+    name: Any = "accuracy"
+    mode: Any = "max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +32,13 @@ class Objectives:
     modes: tuple[str, ...]
 
     @classmethod
-    def from_config(cls, section: Mapping[str, Any]) -> Objectives:
-        """From the section ``objective``, or a journal's header: ``name`` and ``mode``, each one string or a list.
+    def from_config(cls, section: ObjectiveConfig) -> Objectives:
+        """Checks that each name has a mode.
 
         Raises:
             SettingError: naming the setting that cannot be.
         """
-        names, modes = _listed(section, "name"), _listed(section, "mode")
+        names, modes = _listed("name", section.name), _listed("mode", section.mode)
         for name in names:
             if names.count(name) > 1:
                 raise SettingError(f"objective.name={_typed(names)} names {name} twice; once is enough")
@@ -48,8 +56,7 @@ class Objectives:
         return len(self.names)
 
 
-def _listed(section: Mapping[str, Any], setting: str) -> tuple[str, ...]:
-    given = section[setting]
+def _listed(setting: str, given: Any) -> tuple[str, ...]:
     values = tuple(given) if isinstance(given, list | tuple) else (given,)
     if not values or not all(isinstance(value, str) for value in values):
         raise SettingError(f"objective.{setting}={given!r} must be a string, or a list of strings as in [a,b]")

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from nestedga.errors import SettingError
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsConfig:
+    """Section ``groups``; conf/config.yaml says what each setting means."""
+
+    group_size: int = 1
+    remainder: str = "spread"
+    sizes: list[int] | None = None
+    resplit: str = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +32,20 @@ class Layout:
     first: int = 0
 
     @classmethod
-    def from_config(cls, world_size: int, groups: Mapping[str, Any]) -> Layout:
-        """That with which a job begins, of the section ``groups``.
+    def from_config(cls, world_size: int, groups: GroupsConfig) -> Layout:
+        """The layout with which a job of so many ranks begins.
 
         Raises:
             SettingError: with the sums, where it cannot be.
         """
-        if groups["sizes"] is None:
-            return split_evenly(world_size, groups["group_size"], groups["remainder"])
-        if groups["resplit"] != "never":
+        if groups.sizes is None:
+            return split_evenly(world_size, groups.group_size, groups.remainder)
+        if groups.resplit != "never":
             raise SettingError(
-                f"groups.sizes={groups['sizes']} stay for the whole run; use them or "
-                f"groups.resplit={groups['resplit']}, which forms groups of groups.group_size ranks and more"
+                f"groups.sizes={groups.sizes} stay for the whole run; use them or "
+                f"groups.resplit={groups.resplit}, which forms groups of groups.group_size ranks and more"
             )
-        return fixed(world_size, groups["group_size"], groups["sizes"])
+        return fixed(world_size, groups.group_size, groups.sizes)
 
     @property
     def num_groups(self) -> int:
@@ -59,15 +68,15 @@ class Layout:
         return f"{_count(sum(self.sizes), 'rank')} = {' + '.join(terms)}"
 
 
-def largest_group(groups: Mapping[str, Any]) -> int:
+def largest_group(groups: GroupsConfig) -> int:
     """Ranks of the largest group that the section ``groups`` asks for: into so many pieces a batch is cut by default.
 
     A group that grows where ranks are to spare grows to twice its size. To the whole world would be too much: the
     smaller the pieces, the noisier their batch norm and the slower the groups that are not large.
     """
-    if groups["sizes"]:
-        return int(max(groups["sizes"]))
-    return int(groups["group_size"]) * (1 if groups["resplit"] == "never" else 2)
+    if groups.sizes:
+        return max(groups.sizes)
+    return groups.group_size * (1 if groups.resplit == "never" else 2)
 
 
 def parted(layout: Layout, num_parts: int) -> tuple[Layout, ...]:

@@ -10,7 +10,7 @@ from itertools import repeat
 from pathlib import Path
 
 from nestedga.population.member import Evaluation, Member, signed
-from nestedga.population.objectives import Objectives
+from nestedga.population.objectives import ObjectiveConfig, Objectives
 from nestedga.protocol.layout import Layout
 from nestedga.record import journal
 from nestedga.record.front import Front
@@ -144,7 +144,7 @@ class History:
         if not self.header:
             self.front = Front(record.get("last_counts", False))
         self.header, self.status = record, "running"
-        self.objectives = Objectives.from_config(record["objective"])
+        self.objectives = Objectives.from_config(ObjectiveConfig(**record["objective"]))
         self.running.clear()
 
     def _tell(self, evaluation: Evaluation, group: int, offset: int) -> Told:

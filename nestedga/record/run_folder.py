@@ -6,18 +6,12 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from nestedga.errors import SettingError
 from nestedga.record import journal
 from nestedga.states.state import State
 
-# Settings that may differ when a run goes on: none of them changes what a member's training gives.
-FREE_ON_RESUME = ("resume", "run", "groups", "states")
 LOCK_PATIENCE_SECONDS = 20.0  # how long the ranks of a killed launcher may take to end themselves
 
 
@@ -203,27 +197,3 @@ def write_beside(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
-
-
-def check_same(now: dict[str, Any], folder: RunFolder) -> None:
-    """A run goes on with the settings it was begun with, but for those that change no result.
-
-    Raises:
-        SettingError: naming the first setting that differs.
-    """
-    before = yaml.safe_load(folder.config.read_text())
-    flat_now, flat_before = dict(_flat(now, "")), dict(_flat(before, ""))
-    for path in sorted({*flat_now, *flat_before}):
-        if path.split(".")[0] not in FREE_ON_RESUME and flat_now.get(path) != flat_before.get(path):
-            raise SettingError(
-                f"resume=true: {path}={flat_now.get(path)} differs from {flat_before.get(path)}, with which the run in "
-                f"{folder.path} was begun; type {path}={flat_before.get(path)}, or begin a new run"
-            )
-
-
-def _flat(node: Any, at: str) -> Iterable[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        for key, child in node.items():
-            yield from _flat(child, f"{at}.{key}" if at else str(key))
-    else:
-        yield at, node

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nestedga.population.member import signed
-from nestedga.population.objectives import Objectives
+from nestedga.population.objectives import ObjectiveConfig, Objectives
 from nestedga.record.front import Front
 from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.summary import show
@@ -30,7 +30,7 @@ def conclude(folder: RunFolder) -> None:
 
 def join(parts: Sequence[Summary]) -> Summary:
     """The summary of all: sums, the longest time, the best of the bests; keys: docs/reporting.md."""
-    objectives = Objectives.from_config(parts[0]["objective"])
+    objectives = Objectives.from_config(ObjectiveConfig(**parts[0]["objective"]))
     sign = -1 if objectives.modes[0] == "max" else 1
     bests = [{"part": part["part"], **part["best"]} for part in parts if part["best"]]
     statuses = {part["status"] for part in parts}
@@ -71,7 +71,7 @@ def _summed(parts: Sequence[Summary], key: str) -> dict[str, Any]:
 
 
 def _closing(joined: Summary, parts: Sequence[Summary], folder: RunFolder) -> Group:
-    name = Objectives.from_config(joined["objective"]).names[0]
+    name = Objectives.from_config(ObjectiveConfig(**joined["objective"])).names[0]
     columns = ("part", "status", "evaluations", "immigrants", "seconds", "best member", name, "test")
     table = Table(*columns, title="parts of the world", title_justify="left")
     for part in parts:

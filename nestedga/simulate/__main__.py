@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from nestedga.errors import SettingError
-from nestedga.job.configuration import Configuration, split_off
+from nestedga.job.configuration import Configuration
+from nestedga.job.overrides import split_off
 from nestedga.job.plan import make_search
 from nestedga.population.space import Space
 from nestedga.record.run_folder import write_beside
@@ -61,17 +62,16 @@ def run(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, An
     """
     section, others = split_off("simulate", SimulateConfig, overrides)
     section.check()
-    configuration = Configuration(others, config_dir)
-    settings = configuration.plain()
+    settings = Configuration(others, config_dir).settings
     if not any(text.lstrip("+").startswith(LENGTHS) for text in others):
-        _lengthen(settings["search"], section)
+        _lengthen(settings.search, section)
     search = make_search(settings)
     if getattr(search, "num_objectives", 1) > 1:
         raise SettingError("objective.name: the played function gives one objective; add objective.name=fom")
-    space = getattr(search, "space", Space.from_config(settings["space"]))  # a replay's is that of its schedule
+    space = getattr(search, "space", Space.from_config(settings.space))  # a replay's is that of its schedule
     folder = _make_folder(section.dir)
     outcome = simulate(
-        section, functools.partial(make_search, settings), space, settings["seed"], folder / "journal.jsonl"
+        section, functools.partial(make_search, settings), space, settings.seed, folder / "journal.jsonl"
     )
     figures = {"command": list(overrides), "settings": dataclasses.asdict(section), **outcome.figures}
     write_beside(folder / "figures.json", json.dumps({**figures, "curves": outcome.curves()}, indent=2) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,15 @@ UNITS = {
     **{f"{prefix}B": 1000**power for power, prefix in enumerate("KMGT", start=1)},
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StatesConfig:
+    """Section ``states``; sizes are what ``parse_size`` reads, conf/config.yaml says what each setting means."""
+
+    memory_limit: Any = "50%"
+    local_dir: str | None = None
+    local_limit: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class StateLimits:
     local_limit: int | None
 
     @classmethod
-    def from_config(cls, section: Mapping[str, Any], num_ranks: int) -> StateLimits:
+    def from_config(cls, section: StatesConfig, num_ranks: int) -> StateLimits:
         """Reads the section.
 
         Args:
@@ -44,11 +53,11 @@ class StateLimits:
         Raises:
             SettingError: a value is no size, or the folder's name has a variable that is not set.
         """
-        memory = parse_size("states.memory_limit", section["memory_limit"], memory_bytes())
-        local = parse_size("states.local_limit", section["local_limit"])
+        memory = parse_size("states.memory_limit", section.memory_limit, memory_bytes())
+        local = parse_size("states.local_limit", section.local_limit)
         return cls(
             None if memory is None else memory // num_ranks,
-            _folder(section["local_dir"]),
+            _folder(section.local_dir),
             None if local is None else local // num_ranks,
         )
 

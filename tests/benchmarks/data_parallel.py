@@ -200,7 +200,8 @@ class Clocked(Classification):
 def train_ours(workload: str, path: str) -> None:
     """The Trainer of nestedga in one group of all ranks."""
     from nestedga.comm.groups import World, start_mpi
-    from nestedga.job.configuration import Configuration, build
+    from nestedga.job.build import build
+    from nestedga.job.configuration import Configuration
     from nestedga.population.member import Member
     from nestedga.rank.ledger import Ledger
     from nestedga.rank.place import Place
@@ -231,7 +232,8 @@ def train_theirs(workload: str, path: str, distributed: bool, **options: Any) ->
     """Torch alone: the plain loop of its tutorial, or the same with DDP (and its options) over gloo."""
     from torch import distributed as dist
 
-    from nestedga.job.configuration import Configuration, build
+    from nestedga.job.build import build
+    from nestedga.job.configuration import Configuration
 
     torch.set_num_threads(1)
     settings = Configuration(WORKLOADS[workload]).plain()

@@ -223,7 +223,8 @@ def _train_and_fetch(load: str, rounds: int) -> None:
 
 
 def _trainer(world: Any, load: str) -> Any:
-    from nestedga.job.configuration import Configuration, build
+    from nestedga.job.build import build
+    from nestedga.job.configuration import Configuration
     from nestedga.population.member import Member
     from nestedga.rank.ledger import Ledger
     from nestedga.rank.place import Place

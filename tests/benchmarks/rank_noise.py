@@ -78,7 +78,9 @@ def _run(ranks: int, seed: int, epochs: int, members: int) -> _Trained:
 def train(seed: int, epochs: int, members: int) -> None:
     """On every rank of one group; the first writes metrics and weights of each epoch to the working directory."""
     from nestedga.comm.groups import start_mpi
-    from nestedga.job.configuration import Configuration, build
+    from nestedga.job.build import build
+    from nestedga.job.configuration import Configuration
+    from nestedga.job.genotype import make_configure
     from nestedga.job.plan import make_search
     from nestedga.population.member import Member
     from nestedga.rank.ledger import Ledger
@@ -94,8 +96,8 @@ def train(seed: int, epochs: int, members: int) -> None:
         world.Dup(), 0, world.rank, world.size, world.rank, Ledger("train"), Watchdog(1e3, lambda: None, "rank")
     )
     trainer = Trainer(place, build, seed, "epochs", settings)
-    search = make_search(settings)
-    configure = configuration.with_genotype(search.space)
+    search = make_search(configuration.settings)
+    configure = make_configure(configuration, search.space)
     states: list[State | None] = [None] * members
     metrics: dict[int, list[dict[str, float]]] = {}
     drawn = search.ask(members)

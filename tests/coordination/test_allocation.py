@@ -1,6 +1,7 @@
 """How idle ranks are shared: laws over all numbers of ranks and members."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from nestedga.coordination.allocation import Allocation, apportion
 from nestedga.errors import SettingError
+from nestedga.protocol.layout import GroupsConfig
 
 PROMISES = st.lists(st.floats(-9, 9) | st.just(math.inf), min_size=1, max_size=40).map(sorted)
 ALLOTMENTS = st.builds(
@@ -99,11 +101,11 @@ def test_examples():
 
 
 def test_the_settings():
-    groups = {"group_size": 2, "resplit": "fitness"}
-    assert Allocation.from_config({**groups, "resplit": "never"}, {}) is None
-    assert Allocation.from_config(groups, {"micro_batches": 4}) == Allocation(2, 4, by_fitness=True)
-    assert Allocation.from_config(groups, {}) == Allocation(2, None, by_fitness=True)
+    groups = GroupsConfig(group_size=2, resplit="fitness")
+    assert Allocation.from_config(replace(groups, resplit="never"), None) is None
+    assert Allocation.from_config(groups, 4) == Allocation(2, 4, by_fitness=True)
+    assert Allocation.from_config(groups, None) == Allocation(2, None, by_fitness=True)
     with pytest.raises(SettingError, match="groups.resplit='often' is unknown; use never, spare or fitness"):
-        Allocation.from_config({**groups, "resplit": "often"}, {})
+        Allocation.from_config(replace(groups, resplit="often"), None)
     with pytest.raises(SettingError, match="data.micro_batches=2 a group of more than 2 .* data.micro_batches=4"):
-        Allocation.from_config(groups, {"micro_batches": 2})
+        Allocation.from_config(groups, 2)

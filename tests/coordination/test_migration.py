@@ -13,7 +13,8 @@ import yaml
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.migration import Migration
 from nestedga.errors import SettingError
-from nestedga.job.configuration import CONF, Configuration
+from nestedga.job.composition import CONF
+from nestedga.job.configuration import Configuration
 from nestedga.job.plan import IMMIGRATION, make_plan
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.layout import Layout
@@ -253,7 +254,7 @@ def test_each_part_draws_for_itself_and_begins_where_the_one_before_ends():
     plans = [make_plan(Configuration(["coordinator.count=3", "groups.group_size=2"]), 14, rank) for rank in range(14)]
     assert [plan.part for plan in plans] == [0] * 4 + [1] * 6 + [2] * 4
     assert [plan.layout.first for plan in plans] == [0] * 4 + [4] * 6 + [10] * 4
-    seeds = {plan.part: plan.settings["seed"] for plan in plans}
+    seeds = {plan.part: plan.settings.seed for plan in plans}
     assert len(set(seeds.values())) == 3 and all(plan.search.seed == seeds[plan.part] for plan in plans)
     alone = make_plan(Configuration(["seed=7"]), 14, 13)
-    assert (alone.part, alone.settings["seed"], alone.layout.first) == (None, 7, 0)
+    assert (alone.part, alone.settings.seed, alone.layout.first) == (None, 7, 0)

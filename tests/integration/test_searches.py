@@ -2,11 +2,13 @@
 
 from collections import deque
 
+import msgspec
 import pytest
 import yaml
 from threadpoolctl import threadpool_limits
 
 from nestedga.job.plan import make_search
+from nestedga.job.schema import Schema
 from nestedga.population.member import Evaluation, Member
 
 FUNCTION = (
@@ -29,7 +31,7 @@ def test_a_search_is_chosen_by_name(nestedga, search):
 
 def as_the_journal_tells(settings, records):
     """Asks a fresh search in the order of the journal; gives (what it answers, what was journalled) for each ask."""
-    search = make_search(settings)
+    search = make_search(msgspec.convert(settings, Schema))
     untold, num_told = deque(), 0
     for record in records:
         if record["event"] == "tell":

@@ -4,6 +4,7 @@ import pytest
 
 from nestedga.errors import SettingError
 from nestedga.job.configuration import Configuration
+from nestedga.job.genotype import make_configure
 from nestedga.job.plan import make_plan
 from nestedga.population.member import Evaluation, Member
 from nestedga.record.journal import Journal
@@ -62,7 +63,7 @@ def test_a_file_gives_its_intervals_whatever_the_space(tmp_path):
         ({"optimizer.lr": 0.1, "optimizer.nesterov": True}, 3),
         ({"optimizer.lr": 0.01, "model": "resnet20"}, 5),
     ]
-    configure = Configuration(configuration).with_genotype(made.space)
+    configure = make_configure(Configuration(configuration), made.space)
     assert configure({"optimizer.lr": 0.1})["model"]["_target_"].endswith("SmallCNN")
     assert configure({"optimizer.lr": 0.1, "model": "resnet20"})["model"]["depth"] == 20
 

@@ -5,11 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestedga.errors import SettingError
-from nestedga.protocol.layout import Layout, largest_group, parted, split_evenly
-
-
-def groups(**given):
-    return {"group_size": 1, "remainder": "spread", "sizes": None, "resplit": "never", **given}
+from nestedga.protocol.layout import GroupsConfig, Layout, largest_group, parted, split_evenly
 
 
 @given(world_size=st.integers(1, 300), group_size=st.integers(1, 300))
@@ -18,7 +14,7 @@ def test_every_rank_is_used_and_groups_differ_by_one(world_size, group_size):
         with pytest.raises(SettingError, match=f"groups.group_size={group_size} is larger"):
             split_evenly(world_size, group_size, "spread")
         return
-    layout = Layout.from_config(world_size, groups(group_size=group_size))
+    layout = Layout.from_config(world_size, GroupsConfig(group_size=group_size))
     assert layout == split_evenly(world_size, group_size, "spread")
     assert min(layout.sizes) >= group_size and max(layout.sizes) - min(layout.sizes) <= 1
     assert layout.num_groups == world_size // group_size
@@ -26,11 +22,11 @@ def test_every_rank_is_used_and_groups_differ_by_one(world_size, group_size):
 
 @given(sizes=st.lists(st.integers(1, 20), min_size=1))
 def test_groups_are_consecutive_ranks_and_led_by_the_first(sizes):
-    layout = Layout.from_config(sum(sizes), groups(sizes=sizes))
+    layout = Layout.from_config(sum(sizes), GroupsConfig(sizes=sizes))
     assert layout.sizes == tuple(sizes) and layout.num_groups == len(sizes)
     assert [rank for ranks in layout.groups for rank in ranks] == list(range(sum(sizes)))
     assert layout.leaders == tuple(ranks[0] for ranks in layout.groups)
-    assert largest_group(groups(sizes=sizes)) == max(sizes)
+    assert largest_group(GroupsConfig(sizes=sizes)) == max(sizes)
 
 
 def test_the_sums_are_told():
@@ -54,15 +50,15 @@ MISTAKES = {
 @pytest.mark.parametrize(("says", "given"), MISTAKES.items())
 def test_a_layout_that_cannot_be_is_refused(says, given):
     with pytest.raises(SettingError, match=says):
-        Layout.from_config(6, groups(**given))
+        Layout.from_config(6, GroupsConfig(**given))
 
 
 def test_a_batch_is_cut_for_the_largest_group_that_can_come():
-    assert largest_group(groups(group_size=3)) == 3
-    assert largest_group(groups(group_size=3, resplit="spare")) == largest_group(
-        groups(group_size=3, resplit="fitness")
+    assert largest_group(GroupsConfig(group_size=3)) == 3
+    assert largest_group(GroupsConfig(group_size=3, resplit="spare")) == largest_group(
+        GroupsConfig(group_size=3, resplit="fitness")
     )
-    assert largest_group(groups(group_size=3, resplit="spare")) == 6
+    assert largest_group(GroupsConfig(group_size=3, resplit="spare")) == 6
 
 
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=20), num_parts=st.integers(1, 20))

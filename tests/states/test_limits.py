@@ -6,7 +6,7 @@ import pytest
 
 from nestedga.errors import SettingError
 from nestedga.job.configuration import Configuration
-from nestedga.states.limits import StateLimits, memory_bytes, parse_size
+from nestedga.states.limits import StateLimits, StatesConfig, memory_bytes, parse_size
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_what_is_no_size_is_refused(value):
 
 def test_a_share_of_what_is_not_known_is_refused():
     with pytest.raises(SettingError, match=r"states.local_limit=50% is no size; use bytes, a size such as"):
-        StateLimits.from_config({"memory_limit": None, "local_dir": None, "local_limit": "50%"}, 1)
+        StateLimits.from_config(StatesConfig(None, None, "50%"), 1)
 
 
 def test_the_default_leaves_half_of_the_node_whatever_leads():
-    section = Configuration([]).plain()["states"]
+    section = Configuration([]).settings.states
     assert StateLimits.from_config(section, 4) == StateLimits(memory_bytes() // 8, None, None)
 
 
@@ -51,7 +51,7 @@ def test_ranks_share_evenly_and_variables_are_read(monkeypatch, tmp_path):
     monkeypatch.setenv("NODE_DISK", str(tmp_path))
     section = Configuration(
         ["states.memory_limit=8GB", "states.local_dir=$NODE_DISK/states", "states.local_limit=100GB"]
-    ).plain()["states"]
+    ).settings.states
     assert StateLimits.from_config(section, 4) == StateLimits(2 * 10**9, tmp_path / "states", 25 * 10**9)
     monkeypatch.delenv("NODE_DISK")
     with pytest.raises(SettingError, match=r"states.local_dir=\$NODE_DISK/states has a variable that is not set"):

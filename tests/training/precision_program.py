@@ -4,7 +4,8 @@ import json
 import sys
 
 from nestedga.comm.groups import start_mpi
-from nestedga.job.configuration import Configuration, build
+from nestedga.job.build import build
+from nestedga.job.configuration import Configuration
 from nestedga.population.member import Member
 from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place

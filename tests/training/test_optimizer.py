@@ -5,7 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from nestedga.job.configuration import CONF, Configuration, build
+from nestedga.job.build import build
+from nestedga.job.composition import CONF
+from nestedga.job.configuration import Configuration
 from nestedga.training.optimizer import check_live, drop_foreign, make_optimizer, set_rate
 
 OPTIMIZERS = [path.stem for path in sorted((CONF / "optimizer").glob("*.yaml")) if path.stem != "none"]

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestedga.errors import SettingError
-from nestedga.job.configuration import CONF, Configuration, build
+from nestedga.job.build import build
+from nestedga.job.composition import CONF
+from nestedga.job.configuration import Configuration
 from nestedga.training.rate_schedules import Constant, Cosine, OneCycle, Step
 from nestedga.training.recipe import scaling
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from nestedga.errors import SettingError
-from nestedga.job.configuration import Configuration, build
+from nestedga.job.build import build
+from nestedga.job.configuration import Configuration
 from nestedga.training.checks import check_training, probe
 from nestedga.training.data.synthetic import Synthetic
 from nestedga.training.measuring import measure

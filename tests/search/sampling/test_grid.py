@@ -212,5 +212,5 @@ def test_bad_settings_are_named(setting, value):
 
 @pytest.mark.parametrize(("name", "kind"), [("grid", Grid), ("iterative_grid", IterativeGrid)])
 def test_each_is_named_as_a_search(name, kind):
-    search = make_search(Configuration([f"search={name}", "search.points=3"]).plain())
+    search = make_search(Configuration([f"search={name}", "search.points=3"]).settings)
     assert type(search) is kind and len(search.ask(100)) == 27

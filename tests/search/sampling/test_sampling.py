@@ -60,7 +60,7 @@ def test_choices_are_drawn_alike_and_conditional_genes_only_where_active(design)
 
 @pytest.mark.parametrize("design", ["random", "latin_hypercube", "sobol"])
 def test_each_is_named_as_a_search(design):
-    search = make_search(Configuration([f"search={design}", "search.evaluations=7"]).plain())
+    search = make_search(Configuration([f"search={design}", "search.evaluations=7"]).settings)
     assert search.design == design and len(search.ask(100)) == 7
 
 

@@ -11,7 +11,7 @@ import pytest
 from optuna.samplers import CmaEsSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from nestedga.errors import SettingError
-from nestedga.job.configuration import build
+from nestedga.job.build import build
 from nestedga.population.genes import CategoricalGene, FloatGene
 from nestedga.population.member import Evaluation, Member, Status
 from nestedga.population.space import Space
