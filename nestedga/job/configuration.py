@@ -28,6 +28,7 @@ from nestedga.errors import SettingError, nearest
 from nestedga.population.member import GeneValue, Genotype
 from nestedga.population.space import Space
 from nestedga.protocol.layout import largest_group
+from nestedga.training.settings import RecipeConfig, TrainingConfig
 
 PACKAGE = Path(__file__).resolve().parents[1]
 HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")  # of a section, for hydra.utils.instantiate
@@ -89,30 +90,6 @@ class StatesConfig:
     memory_limit: Any = "50%"  # sizes: nestedga/state_limits.py
     local_dir: str | None = None
     local_limit: Any = None
-
-
-@dataclass
-class TrainingConfig:
-    """Section ``training``."""
-
-    threads: int = 1
-    device: str = "auto"
-    precision: str = "fp32"
-    compression: str = "none"
-    compile: bool = False
-    channels_last: bool = False
-
-
-@dataclass
-class RecipeConfig:
-    """Section ``recipe``."""
-
-    lr_scaling: str = "none"
-    base_batch_size: int = 256
-    clip_norm: float | None = None
-    ema: float | None = None
-    decay_norms: bool = True
-    sync_norm: bool = False
 
 
 @dataclass
