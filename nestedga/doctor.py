@@ -198,10 +198,11 @@ def trial(world: World, group: Group, threads: int) -> tuple[str, float]:
     import horovod.torch as hvd
     import torch
 
-    from nestedga.training.data_parallel import DataParallel, pick_device
+    from nestedga.training.data_parallel import DataParallel
+    from nestedga.training.device import pick_device
 
     torch.set_num_threads(threads)
-    parallel = DataParallel(group.training)
+    parallel = DataParallel(group.training, "horovod")
     try:
         if parallel.size > 1 and not hvd.mpi_threads_supported():
             raise RuntimeError("Horovod finds MPI without threads; build both with the same MPI (launch/setup.sh)")

@@ -1,4 +1,4 @@
-"""The two errors that explain themselves, and the name that may have been meant.
+"""The errors that parts tell apart, and the name that may have been meant.
 
 A leaf module: every part may raise them. ``__main__`` alone turns a ``SettingError`` into one line and exit code 2.
 """
@@ -15,6 +15,13 @@ class SettingError(ValueError):
 
 class MemberFailed(Exception):
     """A member cannot be trained to its end, and no trace-back would tell why; further lines of the message may."""
+
+
+class PartnerLost(Exception):
+    """A collective of the group cannot be completed, because a partner has left it.
+
+    An echo of what happened on the partner, whose own error tells the cause.
+    """
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from nestedga.rank.place import Place, Settings
 from nestedga.states.state import State
 from nestedga.training.loop import Trainer
 from nestedga.training.measuring import Diverged
+from nestedga.training.member_settings import MemberSettings
 from nestedga.training.task import Task
 
 
@@ -43,13 +44,13 @@ class TrainingEvaluator:
 
     def open(self, place: Place, settings: Settings) -> None:
         self._place = place
-        self._trainer = Trainer(place, self._build, self._seed, self._unit, settings)
+        self._trainer = Trainer(place, self._build, self._seed, self._unit, MemberSettings.from_config(settings))
 
     def check(self, settings: Settings) -> None:
-        self._trainer.check(settings)
+        self._trainer.check(MemberSettings.from_config(settings))
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
-        state = self._trainer.train(member, settings, parent)
+        state = self._trainer.train(member, MemberSettings.from_config(settings), parent)
         with self._place.ledger.during("evaluate"):
             metrics = self._trainer.measure("fitness")
         for name, value in metrics.items():
@@ -60,7 +61,7 @@ class TrainingEvaluator:
     def test(self, member: Member, settings: Settings, state: State | None) -> dict[str, float]:
         assert state is not None, "a trained member has a state"
         with self._place.ledger.during("evaluate"):
-            self._trainer.load(member, settings, state)
+            self._trainer.load(member, MemberSettings.from_config(settings), state)
             return self._trainer.measure("test")
 
     def move(self, place: Place) -> None:

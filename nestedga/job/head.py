@@ -158,8 +158,16 @@ class Desk:
             "versions": {
                 "nestedga": __version__,
                 "python": sys.version.split()[0],
-                **{name: metadata.version(name) for name in VERSIONED},
+                **{name: version for name in VERSIONED if (version := _version(name)) is not None},
                 "mpi": library_version(),
             },
             "initialise_seconds": time.monotonic() - self._began,  # last: to find the versions takes a while
         }
+
+
+def _version(package: str) -> str | None:
+    """None: it is not installed, as Horovod where ranks are alone."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nestedga.errors import MemberFailed, SettingError
+from nestedga.errors import MemberFailed, PartnerLost, SettingError
 from nestedga.evaluators.base import Evaluator, Result
 from nestedga.population.member import Evaluation, Genotype, Member, Status
 from nestedga.protocol.messages import Dissolved, Evaluated, Order, OrderKind, Ready, Report, Source, Stopped, Tested
@@ -249,7 +249,7 @@ def _explanation(error: BaseException) -> str:
 
 def _is_echo(error: BaseException) -> bool:
     """True for what a rank sees because its partner failed."""
-    return type(error).__name__ == "HorovodInternalError"
+    return isinstance(error, PartnerLost)
 
 
 def _first_cause(failures: list[object]) -> tuple[str, str, Status]:

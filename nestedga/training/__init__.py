@@ -1,1 +1,1 @@
-"""Training of one member: torch, Horovod and data, and nothing of the search. Only this package imports them."""
+"""Training of one member: torch, collectives and data, and nothing of the search. Only this package imports torch."""

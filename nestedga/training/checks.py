@@ -11,20 +11,27 @@ import numpy as np
 import torch
 
 from nestedga.errors import SettingError
-from nestedga.rank.place import Settings
-from nestedga.training.data.base import SPLITS, Piece
+from nestedga.training.collectives import COLLECTIVES
+from nestedga.training.data.base import SPLITS, Piece, Strengths
+from nestedga.training.member_settings import MemberSettings
+from nestedga.training.settings import TrainingConfig
 
-CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16", "fp16"), "compression": ("none", "fp16")}
+CHOICES = {
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("fp32", "bf16", "fp16"),
+    "compression": ("none", "fp16"),
+    "collectives": tuple(COLLECTIVES),
+}
 PROBED = 64  # samples of a split at most
 
 
-def check_training(training: Mapping[str, Any]) -> None:
+def check_training(training: TrainingConfig) -> None:
     """The section ``training``."""
-    if training["threads"] < 1:
-        raise SettingError(f"training.threads={training['threads']} must be 1 or more")
+    if training.threads < 1:
+        raise SettingError(f"training.threads={training.threads} must be 1 or more")
     for name, known in CHOICES.items():
-        if training[name] not in known:
-            raise SettingError(f"training.{name}={training[name]!r} is unknown; use {', '.join(known)}")
+        if (value := getattr(training, name)) not in known:
+            raise SettingError(f"training.{name}={value!r} is unknown; use {', '.join(known)}")
 
 
 def check_compiler(device: torch.device) -> None:
@@ -69,13 +76,12 @@ def check_batch(data: Mapping[str, Any], num_samples: int) -> None:
         )
 
 
-def check_sync_norm(settings: Settings, group_size: int) -> None:
+def check_sync_norm(settings: MemberSettings, group_size: int) -> None:
     """Every rank must have one piece of each step, and so the same reductions as the others."""
-    pieces = settings["data"]["micro_batches"]
-    if settings["groups"]["resplit"] != "never":
+    pieces = settings.data["micro_batches"]
+    if settings.resplit != "never":
         raise SettingError(
-            f"recipe.sync_norm=true needs groups that stay; use groups.resplit=never, not "
-            f"{settings['groups']['resplit']}"
+            f"recipe.sync_norm=true needs groups that stay; use groups.resplit=never, not {settings.resplit}"
         )
     if pieces != group_size:
         raise SettingError(
@@ -84,36 +90,36 @@ def check_sync_norm(settings: Settings, group_size: int) -> None:
         )
 
 
-def probe(bench: Any, augment: Mapping[str, Any]) -> None:
+def probe(components: Any, strengths: Strengths) -> None:
     """One batch of each split through data, model and metrics, and of training through the loss; nothing is trained.
 
     Samples are taken from all over a split, for many lie sorted by class; and the highest class that the data set
     names stands among the targets, whether or not it was met.
 
     Args:
-        bench: what stands built.
-        augment: strengths.
+        components: what stands built.
+        strengths: of augmentation.
 
     Raises:
         SettingError: inputs that are no numbers, targets out of range, shapes that do not fit.
     """
-    bench.model.eval()
+    components.model.eval()
     for split in SPLITS:
-        size = bench.dataset.size(split)
+        size = components.dataset.size(split)
         indices = np.unique(np.linspace(0, size - 1, min(PROBED, size)).astype(np.int64))
         training = split == "train"
-        (batch,) = bench.loader.batches(split, [Piece(indices, key=0 if training else None)], augment)
+        (batch,) = components.loader.batches(split, [Piece(indices, key=0 if training else None)], strengths)
         broken = int((~torch.isfinite(batch.inputs)).reshape(len(batch.inputs), -1).any(1).sum())
         if broken:
             raise SettingError(f"data: {broken} of {len(batch.inputs)} {split} inputs hold NaN or infinity")
-        inputs, targets = bench.laid_out(batch.inputs), batch.targets
-        if (num_classes := getattr(bench.dataset, "num_classes", None)) and not targets.is_floating_point():
+        inputs, targets = components.laid_out(batch.inputs), batch.targets
+        if (num_classes := getattr(components.dataset, "num_classes", None)) and not targets.is_floating_point():
             targets = targets.clone()
             targets.view(-1)[0] = num_classes - 1
         try:
-            with torch.no_grad(), bench.precision.autocast():
-                measured = bench.task.measure(bench.model, inputs, targets)
-                loss = bench.task.loss(bench.model, inputs, targets) if training else torch.zeros(())
+            with torch.no_grad(), components.precision.autocast():
+                measured = components.task.measure(components.model, inputs, targets)
+                loss = components.task.loss(components.model, inputs, targets) if training else torch.zeros(())
         except SettingError:
             raise
         except Exception as error:
@@ -127,6 +133,6 @@ def probe(bench: Any, augment: Mapping[str, Any]) -> None:
         for what, value in given.items():
             if not torch.is_tensor(value):
                 raise SettingError(f"task: {what} is a {type(value).__name__}; make it a torch tensor of one number")
-        missing = [name for name in bench.task.metrics if name not in measured]
+        missing = [name for name in components.task.metrics if name not in measured]
         if missing:
             raise SettingError(f"task.metrics names {missing[0]}, and measure gives {', '.join(measured) or 'nothing'}")

@@ -1,55 +1,68 @@
-"""The group as one Horovod job."""
+"""The ranks of a group as training sees them."""
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import Any
 
-import horovod.torch as hvd
 import torch
 
 from nestedga.errors import SettingError
-
-# Between two looks of Horovod for what is to be summed; its own default is 1. There is one sum a step here, which waits
-# for half of it: in steps of 4 ms that is a tenth.
-CYCLE_MILLISECONDS = "0.3"
+from nestedga.training.collectives import find_collectives
+from nestedga.training.collectives.base import Collectives
+from nestedga.training.device import hardware_of
 
 
 class DataParallel:
-    """Sums and broadcasts over the ranks of a group.
+    """Sums and broadcasts over the ranks of a group; every rank of it does every call.
+
+    A rank alone has nobody to sum with: it opens no collectives, and loads no package for them.
 
     Args:
-        comm: the group's communicator. Each group is a Horovod world of its own: groups never wait for each other.
-            (Process sets would couple them, and a list of ranks makes a stranger fall back to the world unseen.) A rank
-            alone has nobody to sum with, and no need of Horovod's thread, which wakes a thousand times a second.
+        comm: the group's communicator.
+        collectives: what the group sums with, by its name in ``training.collectives``.
 
     Attributes:
         rank, size: of the group.
+
+    Raises:
+        SettingError: one of the group's ranks has no such package; all say so, and nobody waits for it.
     """
 
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: Any, collectives: str) -> None:
+        self._name = collectives
         self._through_host = True
         self._open(comm)
 
     def _open(self, comm: Any) -> None:
         self._comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
-        if self.size > 1:
-            os.environ.setdefault("HOROVOD_CYCLE_TIME", CYCLE_MILLISECONDS)
-            hvd.init(comm=comm)
+        self._collectives: Collectives | None = None
+        if self.size == 1:
+            return
+        kind, refusal = None, None
+        try:
+            kind = find_collectives(self._name)
+        except SettingError as error:
+            refusal = error
+        if not all(comm.allgather(kind is not None)) or kind is None:
+            raise refusal or SettingError(
+                f"training.collectives={self._name}: another rank of the group cannot import its package"
+            )
+        self._collectives = kind(comm)
 
     def agree_on(self, device: torch.device | None) -> bool:
         """Says where this rank computes; every rank of the group together. False where one has no device.
 
-        Tensors on GPUs are summed there where Horovod has NCCL and each rank has a GPU of its own, which NCCL asks for;
-        else through the host's memory, so that several ranks of a group may share a GPU.
+        Tensors on GPUs are summed there where the collectives can and each rank has a GPU of its own, which NCCL asks
+        for; else through the host's memory, so that several ranks of a group may share a GPU.
         """
-        if self.size == 1:
+        if self._collectives is None:
             return device is not None
-        places = hvd.allgather_object((platform.node(), _identity(device)), name="devices")
-        apart = len(set(places)) == self.size and all(where != "cpu" for _, where in places)
-        self._through_host = not (apart and hvd.nccl_built())
-        return all(where != "None" for _, where in places)
+        here = None if device is None else (platform.node(), hardware_of(device))
+        places = self._collectives.gather(here, "devices")
+        apart = len(set(places)) == self.size and all(place is not None and place[1] != "cpu" for place in places)
+        self._through_host = not (apart and self._collectives.sums_on_gpus)
+        return all(place is not None for place in places)
 
     def sum_(self, tensor: torch.Tensor, name: str, *, compress: bool = False) -> None:
         """In place: the sum over the ranks, the same bits on each. One tensor, one reduction.
@@ -58,24 +71,27 @@ class DataParallel:
             tensor: contiguous, of one shape and type on all ranks.
             name: the same on all ranks.
             compress: send and sum 16 bits of each number.
+
+        Raises:
+            PartnerLost: a partner has closed instead.
         """
-        if self.size == 1:
+        if self._collectives is None:
             return
-        compression = hvd.Compression.fp16 if compress else hvd.Compression.none
-        small, kind = compression.compress(tensor)
+        small = tensor.half() if compress else tensor
         sent = _on_host(small) if small.is_cuda and self._through_host else small
-        hvd.allreduce_(sent, op=hvd.Sum, name=name)
+        self._collectives.sum_(sent, name)
         if sent is not tensor:
-            tensor.copy_(compression.decompress(sent, kind), non_blocking=True)
+            tensor.copy_(sent, non_blocking=True)
 
     def broadcast_(self, tensor: torch.Tensor, name: str) -> None:
-        """In place: rank 0's values; on the host."""
-        if self.size > 1:
-            hvd.broadcast_(tensor, root_rank=0, name=name)
+        """In place: rank 0's values; on the host. Otherwise as ``sum_``."""
+        if self._collectives is not None:
+            self._collectives.broadcast_(tensor, name)
 
     def close(self) -> None:
-        """Also frees partners that wait in a collective: they get HorovodInternalError."""
-        hvd.shutdown()
+        """Also frees partners that wait in a collective: they get ``PartnerLost``."""
+        if self._collectives is not None:
+            self._collectives.close()
 
     def restart(self) -> None:
         """Gets collectives going again after a failure; a few milliseconds."""
@@ -83,43 +99,11 @@ class DataParallel:
 
     def move(self, comm: Any) -> None:
         """Goes on with the ranks of another communicator; the one before may be freed once it is closed."""
-        hvd.shutdown()
+        self.close()
         self._open(comm)
-
-
-def _identity(device: torch.device | None) -> str:
-    """Which one of a node it is: where a rank sees one GPU alone, each is ``cuda:0``, and NCCL goes by their place."""
-    if device is None or device.type == "cpu":
-        return str(device)
-    properties = torch.cuda.get_device_properties(device)
-    where = (
-        getattr(properties, f"pci_{part}_id", device) for part in ("domain", "bus", "device")
-    )  # torch 2.8 has them
-    return ":".join(map(str, where))
 
 
 def _on_host(tensor: torch.Tensor) -> torch.Tensor:
     """A copy in page-locked memory, complete."""
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return copy.copy_(tensor)
-
-
-def pick_device(wanted: str, node_rank: int) -> torch.device:
-    """The device of this rank.
-
-    Args:
-        wanted: ``cpu``, ``cuda`` or ``auto`` (cuda where torch has it).
-        node_rank: position among all ranks of the node, so that groups on one node do not meet on device 0. Where there
-            are more ranks than devices, they share.
-
-    Raises:
-        SettingError: ``cuda`` where there is none.
-    """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise SettingError("training.device=cuda, but torch sees no GPU here; use auto or cpu")
-    if wanted == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", node_rank % torch.cuda.device_count())
-    torch.cuda.set_device(device)
-    torch.backends.cudnn.deterministic = True  # a member trained again after a crash should come out the same
-    return device

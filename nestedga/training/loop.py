@@ -11,15 +11,18 @@ import torch
 from nestedga.errors import SettingError
 from nestedga.population.keys import INITIALISE, key
 from nestedga.population.member import Member
-from nestedga.rank.place import Place, Settings
+from nestedga.rank.place import Place
 from nestedga.states.state import State
 from nestedga.training.checks import check_training, probe
+from nestedga.training.collectives import find_collectives
+from nestedga.training.components import Components
 from nestedga.training.data.base import Batch
-from nestedga.training.data_parallel import DataParallel, pick_device
+from nestedga.training.data_parallel import DataParallel
+from nestedga.training.device import pick_device
 from nestedga.training.interval import Interval
 from nestedga.training.measuring import Diverged, measure, recalibrate
+from nestedga.training.member_settings import MemberSettings
 from nestedga.training.state import COUNTERS, fits
-from nestedga.training.workbench import Workbench
 
 
 class Trainer:
@@ -33,118 +36,122 @@ class Trainer:
         settings: the base configuration.
     """
 
-    def __init__(self, place: Place, build: Callable[..., Any], seed: int, unit: str, settings: Settings) -> None:
-        training = settings["training"]
+    def __init__(self, place: Place, build: Callable[..., Any], seed: int, unit: str, settings: MemberSettings) -> None:
+        training = settings.training
         check_training(training)
-        torch.set_num_threads(training["threads"])
+        if settings.resplit != "never":
+            find_collectives(training.collectives)  # a rank that is alone now may have partners later
+        torch.set_num_threads(training.threads)
         self._place, self._seed, self._unit, self._training = place, seed, unit, training
-        self._parallel = DataParallel(place.comm)
-        self._bench = Workbench(build, training, self._parallel, self._agreed_device())
-        self._bench.configure(settings, key(seed, INITIALISE), fresh=True)
-        probe(self._bench, settings["data"].get("augment") or {})
+        self._parallel = DataParallel(place.comm, training.collectives)
+        self._components = Components(build, training, self._parallel, self._agreed_device())
+        self._components.configure(settings, key(seed, INITIALISE), fresh=True)
+        probe(self._components, settings.strengths)
 
-    def check(self, settings: Settings) -> None:
+    def check(self, settings: MemberSettings) -> None:
         """Raises SettingError for a member's settings that can never work; builds no model for it."""
-        self._bench.check(settings)
+        self._components.check(settings)
 
-    def train(self, member: Member, settings: Settings, parent: State | None) -> State | None:
+    def train(self, member: Member, settings: MemberSettings, parent: State | None) -> State | None:
         """One interval; gives the new state on the group's first rank."""
-        bench, data, recipe = self._bench, settings["data"], settings["recipe"]
-        augment = data.get("augment") or {}
+        components, data, recipe = self._components, settings.data, settings.recipe
+        strengths = settings.strengths
         counters = self._begin(member, settings, parent)
         if member.weights_crossover is not None:
-            recalibrate(bench, self._seed, member.id, augment)
-        num_samples, batch_size = bench.dataset.size("train"), data["batch_size"]
+            recalibrate(components, self._seed, member.id, strengths)
+        num_samples, batch_size = components.dataset.size("train"), data["batch_size"]
         steps = member.budget if self._unit == "steps" else member.budget * (num_samples // batch_size)
         interval = Interval(
             self._seed, member.id, num_samples, batch_size, data["micro_batches"], steps, counters["samples"]
         )
-        batches = bench.loader.batches("train", interval.pieces(self._parallel.rank, self._parallel.size), augment)
-        bench.model.train()
-        bench.set_rate(interval.epochs(0))
-        bench.check_live(interval.epochs(0))
-        total_loss = torch.zeros((), device=bench.device)
+        batches = components.loader.batches(
+            "train", interval.pieces(self._parallel.rank, self._parallel.size), strengths
+        )
+        components.model.train()
+        components.set_rate(interval.epochs(0))
+        components.check_live(interval.epochs(0))
+        total_loss = torch.zeros((), device=components.device)
         for step in range(steps):
-            bench.set_rate(interval.epochs(step))
-            self._step(interval, step, batches, recipe["clip_norm"])
-            if bench.average is not None:
-                bench.average.update(recipe["ema"], counters["steps"] + step + 1)
-            total_loss += bench.step_buffer.loss
+            components.set_rate(interval.epochs(step))
+            self._step(interval, step, batches, recipe.clip_norm)
+            if components.average is not None and recipe.ema is not None:
+                components.average.update(recipe.ema, counters["steps"] + step + 1)
+            total_loss += components.step_buffer.loss
             last = step == steps - 1
             if (interval.ends_epoch(step) or last) and not math.isfinite(total_loss.item()):
                 raise Diverged(f"the training loss is {total_loss.item()} after {step + 1} steps of the interval")
             self._place.watchdog.beat()
-        bench.check_live(interval.epochs(max(steps - 1, 0)))
+        components.check_live(interval.epochs(max(steps - 1, 0)))
         counters = {"steps": counters["steps"] + steps, "samples": interval.passed(steps)}
         with self._place.ledger.during("checkpoint"):
-            return bench.pack(counters) if self._parallel.rank == 0 else None
+            return components.pack(counters) if self._parallel.rank == 0 else None
 
-    def _begin(self, member: Member, settings: Settings, parent: State | None) -> dict[str, int]:
+    def _begin(self, member: Member, settings: MemberSettings, parent: State | None) -> dict[str, int]:
         """Brings settings and weights to the beginning of an interval; gives the counters."""
-        bench, init_key = self._bench, key(self._seed, INITIALISE, member.id)
-        bench.configure(settings, init_key, fresh=parent is None)
-        if parent is not None and not fits(parent, bench.model):
+        components, init_key = self._components, key(self._seed, INITIALISE, member.id)
+        components.configure(settings, init_key, fresh=parent is None)
+        if parent is not None and not fits(parent, components.model):
             # What is not inherited must be this member's own, and not what the one before has left on this rank.
-            bench.configure(settings, init_key, fresh=True)
+            components.configure(settings, init_key, fresh=True)
         if parent is not None:
-            return bench.unpack(parent)
+            return components.unpack(parent)
         # Fresh weights are equal by their key; broadcast all the same, for ranks whose machines round differently.
         counters = dict.fromkeys(COUNTERS, 0)
         if self._parallel.size == 1:
             return counters
-        state = bench.pack(counters)
+        state = components.pack(counters)
         buffer = torch.from_numpy(state.buffer.copy())
         self._parallel.broadcast_(buffer, "fresh weights")
-        return bench.unpack(State(state.entries, buffer.numpy(), state.checksum))
+        return components.unpack(State(state.entries, buffer.numpy(), state.checksum))
 
     def _step(self, interval: Interval, step: int, batches: Iterator[Batch], clip_norm: float | None) -> None:
         """One step over the global batch, cut into micro-batches that the ranks share in turn.
 
         A rank that has several sums their gradients: so batches grow past what a device holds (accumulation).
         """
-        bench, buffer, precision = self._bench, self._bench.step_buffer, self._bench.precision
+        components, buffer, precision = self._components, self._components.step_buffer, self._components.precision
         buffer.begin_step()
         for number in interval.numbers(self._parallel.rank, self._parallel.size):
             batch = next(batches)
-            bench.seed(interval.key(step, number))  # dropout, mixup: the same for any number of ranks
+            components.seed(interval.key(step, number))  # dropout, mixup: the same for any number of ranks
             buffer.begin_piece()
             with precision.autocast():
-                loss = bench.task.loss(bench.forward, bench.laid_out(batch.inputs), batch.targets)
+                loss = components.task.loss(components.forward, components.laid_out(batch.inputs), batch.targets)
             precision.backward(loss / interval.batch_size)
             buffer.end_piece(loss, batch.num_samples)
-        if self._training["compression"] == "none":
+        if self._training.compression == "none":
             self._parallel.sum_(buffer.sums, "step")
         else:
             self._parallel.sum_(buffer.gradients, "gradients", compress=True)
             self._parallel.sum_(buffer.others, "step")
         buffer.average(interval.batch_size)
-        precision.step(bench.optimizer, buffer.gradients, clip_norm)
+        precision.step(components.optimizer, buffer.gradients, clip_norm)
 
     def measure(self, split: str) -> dict[str, float]:
         """Metrics over a whole split; every sample counts once, whatever the number of ranks."""
-        return measure(self._bench, self._parallel, split, self._place.watchdog.beat)
+        return measure(self._components, self._parallel, split, self._place.watchdog.beat)
 
     @property
     def device(self) -> torch.device:
-        return self._bench.device
+        return self._components.device
 
     @property
     def num_parameters(self) -> int:
         """How many numbers of the model are trained."""
-        return sum(parameter.numel() for parameter in self._bench.model.parameters() if parameter.requires_grad)
+        return sum(parameter.numel() for parameter in self._components.model.parameters() if parameter.requires_grad)
 
-    def load(self, member: Member, settings: Settings, state: State) -> None:
+    def load(self, member: Member, settings: MemberSettings, state: State) -> None:
         """Brings a trained state into the model, for measuring."""
-        self._bench.configure(settings, key(self._seed, INITIALISE, member.id), fresh=False)
-        self._bench.unpack(state)
+        self._components.configure(settings, key(self._seed, INITIALISE, member.id), fresh=False)
+        self._components.unpack(state)
 
     def move(self, place: Place) -> None:
         """Goes on in another group; what stands is built anew where the group's device is another."""
         self._place = place
         self._parallel.move(place.comm)
         device = self._agreed_device()
-        if device != self._bench.device:
-            self._bench.forget(device)
+        if device != self._components.device:
+            self._components.forget(device)
 
     def release(self) -> None:
         """Lets partners go that wait for this rank."""
@@ -155,23 +162,23 @@ class Trainer:
         """Goes on after a failure, with nothing built of what the failed member may have spoilt."""
         self._finish_on_device()
         self._parallel.restart()
-        self._bench.forget(self._bench.device)
+        self._components.forget(self._components.device)
 
     def _finish_on_device(self) -> None:
         """An error on the device is there for good: better this rank ends, and the job, than all members."""
-        if self._bench.device.type == "cuda":
+        if self._components.device.type == "cuda":
             torch.cuda.synchronize()
             torch.cuda.empty_cache()  # for others that share the device
 
     def close(self) -> None:
-        self._bench.close()
+        self._components.close()
         self._parallel.close()
 
     def _agreed_device(self) -> torch.device:
         """Of this rank, known to the group; where one has none, all say so, and nobody waits for it."""
         device, refusal = None, None
         try:
-            device = pick_device(self._training["device"], self._place.node_rank)
+            device = pick_device(self._training.device, self._place.node_rank)
         except SettingError as error:
             refusal = error
         if not self._parallel.agree_on(device) or device is None:

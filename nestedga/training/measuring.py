@@ -11,9 +11,9 @@ from torch.optim.swa_utils import update_bn
 
 from nestedga.errors import MemberFailed
 from nestedga.population.keys import RECALIBRATE, key
+from nestedga.training.components import Components
 from nestedga.training.data.base import Piece, Strengths
 from nestedga.training.data_parallel import DataParallel
-from nestedga.training.workbench import Workbench
 
 CHUNK = 64  # samples measured at once; fixed, so that a FoM has the same bits for any number of ranks
 RECALIBRATION_SAMPLES = 1024  # ours: the mean of a channel is then known to some per cent of its deviation
@@ -23,24 +23,24 @@ class Diverged(MemberFailed):
     """The loss is no number any more."""
 
 
-def measure(bench: Workbench, parallel: DataParallel, split: str, beat: Callable[[], None]) -> dict[str, float]:
+def measure(components: Components, parallel: DataParallel, split: str, beat: Callable[[], None]) -> dict[str, float]:
     """The task's metrics; every sample that counts counts once, whatever the number of ranks.
 
     Args:
-        bench: whose model and data.
+        components: whose model and data.
         parallel: the group; every rank together.
         split: of the data.
         beat: called for every chunk.
     """
-    size, names = bench.dataset.size(split), bench.task.metrics
+    size, names = components.dataset.size(split), components.task.metrics
     num_chunks = -(-size // CHUNK)
     mine = range(parallel.rank, num_chunks, parallel.size)
     pieces = (Piece(np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, size))) for chunk in mine)
     rows, counts = [], []
-    bench.model.eval()
-    with bench.measured_weights(), torch.inference_mode(), bench.precision.autocast():
-        for batch in bench.loader.batches(split, pieces, {}):
-            measured = bench.task.measure(bench.forward, bench.laid_out(batch.inputs), batch.targets)
+    components.model.eval()
+    with components.measured_weights(), torch.inference_mode(), components.precision.autocast():
+        for batch in components.loader.batches(split, pieces, {}):
+            measured = components.task.measure(components.forward, components.laid_out(batch.inputs), batch.targets)
             rows.append(torch.stack([measured[name].double() for name in names]))
             counts.append(batch.num_samples)
             beat()
@@ -53,23 +53,23 @@ def measure(bench: Workbench, parallel: DataParallel, split: str, beat: Callable
     return {name: total / count if count else math.nan for name, total in zip(names, sums, strict=True)}
 
 
-def recalibrate(bench: Workbench, seed: int, member_id: int, strengths: Strengths) -> None:
+def recalibrate(components: Components, seed: int, member_id: int, strengths: Strengths) -> None:
     """Measures batch-norm statistics anew, for weights that never were together in one network.
 
     As for averaged weights in Izmailov et al. 2018 (arXiv:1803.05407), section 3.2, over a part of the split. Every
     rank does the same, so nothing needs to be agreed.
     """
     rng = np.random.default_rng(key(seed, RECALIBRATE, member_id))
-    samples = rng.permutation(bench.dataset.size("train"))[:RECALIBRATION_SAMPLES]
+    samples = rng.permutation(components.dataset.size("train"))[:RECALIBRATION_SAMPLES]
     chunks = np.array_split(samples, -(-len(samples) // CHUNK))
     pieces = [Piece(chunk, key(seed, RECALIBRATE, member_id, number)) for number, chunk in enumerate(chunks)]
 
     def measure_anew() -> None:
-        bench.seed(key(seed, RECALIBRATE, member_id))
-        batches = bench.loader.batches("train", pieces, strengths)
-        update_bn((bench.laid_out(batch.inputs) for batch in batches), bench.model, bench.device)
+        components.seed(key(seed, RECALIBRATE, member_id))
+        batches = components.loader.batches("train", pieces, strengths)
+        update_bn((components.laid_out(batch.inputs) for batch in batches), components.model, components.device)
 
     measure_anew()
-    if bench.average is not None:
-        with bench.measured_weights():
+    if components.average is not None:
+        with components.measured_weights():
             measure_anew()

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the epochs trained along the lineage.
+"""Rate schedules, of the learning rate: pure functions of the epochs trained along the lineage.
 
 A schedule gives the factor on the rate that ``optimizer.lr`` (scaled for the batch) names, so a gene may be the rate, a
 parameter of the schedule, or both; and a child goes on where its parent stood. A user's own is any callable object of
@@ -19,7 +19,7 @@ from typing import Protocol
 from nestedga.errors import SettingError
 
 
-class Schedule(Protocol):
+class RateSchedule(Protocol):
     """What the section ``schedule`` builds."""
 
     def __call__(self, epochs: float) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from nestedga.errors import SettingError
+from nestedga.training.settings import RecipeConfig
 
 SCALINGS: dict[str, Callable[[float], float]] = {
     "none": lambda ratio: 1.0,
@@ -15,19 +15,18 @@ SCALINGS: dict[str, Callable[[float], float]] = {
 }
 
 
-def scaling(recipe: Mapping[str, Any], batch_size: int) -> float:
+def scaling(recipe: RecipeConfig, batch_size: int) -> float:
     """The factor on ``optimizer.lr`` for a member's global batch."""
-    return SCALINGS[recipe["lr_scaling"]](batch_size / recipe["base_batch_size"])
+    return SCALINGS[recipe.lr_scaling](batch_size / recipe.base_batch_size)
 
 
-def check_recipe(recipe: Mapping[str, Any]) -> None:
+def check_recipe(recipe: RecipeConfig) -> None:
     """Raises SettingError for what cannot be."""
-    kind, base, clip_norm, ema = (recipe[name] for name in ("lr_scaling", "base_batch_size", "clip_norm", "ema"))
-    if kind not in SCALINGS:
-        raise SettingError(f"recipe.lr_scaling={kind!r} is unknown; known: {', '.join(SCALINGS)}")
-    if base < 1:
-        raise SettingError(f"recipe.base_batch_size={base} must be 1 or more")
-    if clip_norm is not None and not clip_norm > 0:
-        raise SettingError(f"recipe.clip_norm={clip_norm:g} must be above 0; null clips nothing")
-    if ema is not None and not 0 < ema < 1:
-        raise SettingError(f"recipe.ema={ema:g} must be above 0 and below 1; null averages nothing")
+    if recipe.lr_scaling not in SCALINGS:
+        raise SettingError(f"recipe.lr_scaling={recipe.lr_scaling!r} is unknown; known: {', '.join(SCALINGS)}")
+    if recipe.base_batch_size < 1:
+        raise SettingError(f"recipe.base_batch_size={recipe.base_batch_size} must be 1 or more")
+    if recipe.clip_norm is not None and not recipe.clip_norm > 0:
+        raise SettingError(f"recipe.clip_norm={recipe.clip_norm:g} must be above 0; null clips nothing")
+    if recipe.ema is not None and not 0 < recipe.ema < 1:
+        raise SettingError(f"recipe.ema={recipe.ema:g} must be above 0 and below 1; null averages nothing")

@@ -206,12 +206,14 @@ def train_ours(workload: str, path: str) -> None:
     from nestedga.rank.ledger import Ledger
     from nestedga.rank.place import Place
     from nestedga.training.loop import Trainer
+    from nestedga.training.member_settings import MemberSettings
 
     comm = start_mpi(1)
     size = comm.Get_size()
-    settings = Configuration(
+    configuration = Configuration(
         [*WORKLOADS[workload], f"groups.group_size={size}", "interval.epochs=null", "interval.steps=1"]
-    ).plain()
+    )
+    settings = MemberSettings.from_config(configuration.plain())
     world = World(comm)
     group = world.form([tuple(range(size))])
     clock: Any = Clock(path if world.rank == 0 else None)

@@ -229,9 +229,11 @@ def _trainer(world: Any, load: str) -> Any:
     from nestedga.rank.ledger import Ledger
     from nestedga.rank.place import Place
     from nestedga.training.loop import Trainer
+    from nestedga.training.member_settings import MemberSettings
 
     group = world.form([(0,)])
-    settings = Configuration([*LOADS[load], "interval.epochs=null", "interval.steps=1"]).plain()
+    configuration = Configuration([*LOADS[load], "interval.epochs=null", "interval.steps=1"])
+    settings = MemberSettings.from_config(configuration.plain())
     watchdog: Any = SimpleNamespace(beat=lambda: None)
     place = Place(group.training, 0, 0, 1, world.node_rank, Ledger("initialise"), watchdog)
     trainer = Trainer(place, build, seed=0, unit="steps", settings=settings)

@@ -88,6 +88,7 @@ def train(seed: int, epochs: int, members: int) -> None:
     from nestedga.rank.watchdog import Watchdog
     from nestedga.states.state import State
     from nestedga.training.loop import Trainer
+    from nestedga.training.member_settings import MemberSettings
 
     world = start_mpi(1)
     configuration = Configuration(OVERRIDES)
@@ -95,7 +96,7 @@ def train(seed: int, epochs: int, members: int) -> None:
     place = Place(
         world.Dup(), 0, world.rank, world.size, world.rank, Ledger("train"), Watchdog(1e3, lambda: None, "rank")
     )
-    trainer = Trainer(place, build, seed, "epochs", settings)
+    trainer = Trainer(place, build, seed, "epochs", MemberSettings.from_config(settings))
     search = make_search(configuration.settings)
     configure = make_configure(configuration, search.space)
     states: list[State | None] = [None] * members
@@ -105,7 +106,8 @@ def train(seed: int, epochs: int, members: int) -> None:
         metrics[epoch] = []
         for i, first in enumerate(drawn):
             member = Member(epoch * 1000 + i, i, epoch, first.genotype, (), (), budget=1)
-            states[i] = world.bcast(trainer.train(member, configure(member.genotype), states[i]), 0)
+            child = MemberSettings.from_config(configure(member.genotype))
+            states[i] = world.bcast(trainer.train(member, child, states[i]), 0)
             metrics[epoch].append(trainer.measure("fitness"))
             if world.rank == 0:
                 arrays = states[i].arrays()

@@ -11,13 +11,16 @@ from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place
 from nestedga.rank.watchdog import Watchdog
 from nestedga.training.loop import Trainer
+from nestedga.training.member_settings import MemberSettings
 
 
 def main():
     world = start_mpi(1)
     losses = {}
     for overrides in (["training.precision=fp32"], *(argument.split() for argument in sys.argv[1:])):
-        settings = Configuration(["data.micro_batches=2", "optimizer.lr=0.02", *overrides]).plain()
+        settings = MemberSettings.from_config(
+            Configuration(["data.micro_batches=2", "optimizer.lr=0.02", *overrides]).plain()
+        )
         watchdog = Watchdog(1000.0, lambda: None, "test")
         trainer = Trainer(Place(world.Dup(), 0, 0, 1, 0, Ledger("train"), watchdog), build, 5, "epochs", settings)
         state = trainer.train(Member(3, 0, 0, {}, (), (), budget=1), settings, None)

@@ -1,4 +1,4 @@
-"""Schedules: continuous where warm-up ends, bounded, and what their papers say."""
+"""Rate schedules: continuous where warm-up ends, bounded, and what their papers say."""
 
 import math
 
@@ -12,6 +12,7 @@ from nestedga.job.composition import CONF
 from nestedga.job.configuration import Configuration
 from nestedga.training.rate_schedules import Constant, Cosine, OneCycle, Step
 from nestedga.training.recipe import scaling
+from nestedga.training.settings import RecipeConfig
 
 WARMUP = st.floats(0.1, 50)
 SCHEDULES = {
@@ -77,6 +78,6 @@ def test_what_cannot_be_is_named(make, message):
 
 def test_rates_scale_with_the_batch():
     def factor(kind):
-        return scaling({"lr_scaling": kind, "base_batch_size": 256}, 1024)
+        return scaling(RecipeConfig(lr_scaling=kind, base_batch_size=256), 1024)
 
     assert (factor("none"), factor("linear"), factor("sqrt")) == (1.0, 4.0, 2.0)

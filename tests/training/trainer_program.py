@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from nestedga.rank.place import Place
 from nestedga.rank.watchdog import Watchdog
 from nestedga.states.weights_crossover import average
 from nestedga.training.loop import Trainer
+from nestedga.training.member_settings import MemberSettings
 from nestedga.training.norm import synchronise
 
 OVERRIDES = [
@@ -39,6 +41,10 @@ MACHINES = {
     "16 bits": ["training.precision=fp16", "training.compression=fp16", "training.channels_last=true"],
     "sync_norm": ["recipe.sync_norm=true"],
 }
+
+
+def settings_of(*overrides):
+    return MemberSettings.from_config(Configuration(overrides).plain())
 
 
 def norms_agree(parallel, rank, size):
@@ -66,7 +72,7 @@ def norms_agree(parallel, rank, size):
 
 def main():
     world = start_mpi(1)
-    settings = Configuration(OVERRIDES).plain()
+    settings = settings_of(*OVERRIDES)
     watchdog = Watchdog(1000.0, lambda: None, "test")
     place = Place(world.Dup(), 0, world.Get_rank(), world.Get_size(), world.Get_rank(), Ledger("initialise"), watchdog)
     trainer = Trainer(place, build, 5, "steps", settings)
@@ -78,7 +84,7 @@ def main():
         """Weights and batch-norm statistics, compared bit by bit over the ranks."""
         mine = b"".join(
             tensor.numpy().tobytes()
-            for name, tensor in trainer._bench.model.state_dict().items()
+            for name, tensor in trainer._components.model.state_dict().items()
             if "num_batches" not in name
         )
         return len(set(world.allgather(mine))) == 1
@@ -89,21 +95,19 @@ def main():
     assert same_everywhere()
 
     # A child with other hyperparameters: they must stand in the live optimizer, and the momentum must be the parent's.
-    child = {
-        **settings,
-        "optimizer": {**settings["optimizer"], "lr": 0.0123, "momentum": 0.5, "weight_decay": 0.0},
-    }
+    genes = {"lr": 0.0123, "momentum": 0.5, "weight_decay": 0.0}
+    child = replace(settings, optimizer={**settings.optimizer, **genes})
     trainer.load(Member(4, 0, 1, {}, (3,), (3,), 0), child, first)
-    group = trainer._bench.optimizer.param_groups[0]
+    group = trainer._components.optimizer.param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.0123, 0.5, 0.0)
     arrays = first.arrays()
-    for name, parameter in trainer._bench.model.named_parameters():
+    for name, parameter in trainer._components.model.named_parameters():
         np.testing.assert_array_equal(
-            trainer._bench.optimizer.state[parameter]["momentum_buffer"].numpy(),
+            trainer._components.optimizer.state[parameter]["momentum_buffer"].numpy(),
             arrays[f"optimizer/{name}/momentum_buffer"],
         )
         np.testing.assert_array_equal(parameter.detach().numpy(), arrays[f"weights/{name}"])
-    for name, buffer in trainer._bench.model.named_buffers():
+    for name, buffer in trainer._components.model.named_buffers():
         np.testing.assert_array_equal(buffer.numpy(), arrays[f"weights/{name}"])
     assert trainer.measure("fitness") == measured, "a loaded state must measure as it did"
     second = share(trainer.train(Member(4, 0, 1, {}, (3,), (3,), 12), child, first))
@@ -129,7 +133,7 @@ def main():
     # Each recipe: the same on all ranks, the same again, and inherited.
     recipes = {}
     for name, overrides in RECIPES.items():
-        with_recipe = Configuration([*OVERRIDES, *overrides]).plain()
+        with_recipe = settings_of(*OVERRIDES, *overrides)
         begun = share(trainer.train(Member(20, 0, 0, {}, (), (), 3), with_recipe, None))
         grown = share(trainer.train(Member(21, 0, 1, {}, (20,), (20,), 2), with_recipe, begun))
         assert same_everywhere(), name
@@ -141,10 +145,12 @@ def main():
         assert trainer.measure("fitness")["loss"] == recipes[name], name
 
     # A topology gene: what fits is inherited by name, the rest is fresh.
-    wider = {**settings, "model": {**settings["model"], "width": 20}}
+    wider = replace(settings, model={**settings.model, "width": 20})
     trainer.load(Member(6, 0, 2, {}, (3,), (3,), 0), wider, first)
-    np.testing.assert_array_equal(trainer._bench.model.classify.bias.detach().numpy(), arrays["weights/classify.bias"])
-    assert trainer._bench.optimizer.state.get(trainer._bench.model.features[0].weight) is None
+    np.testing.assert_array_equal(
+        trainer._components.model.classify.bias.detach().numpy(), arrays["weights/classify.bias"]
+    )
+    assert trainer._components.optimizer.state.get(trainer._components.model.features[0].weight) is None
 
     # And fresh is the member's own, whatever this rank has trained before.
     grown = Member(8, 0, 2, {}, (3,), (3,), 3)
@@ -157,9 +163,7 @@ def main():
     machine = {}
     for name, overrides in MACHINES.items():
         pieces = world.Get_size() if name == "sync_norm" else 6
-        settings = Configuration(
-            ["data.batch_size=66", "optimizer.lr=0.02", f"data.micro_batches={pieces}", *overrides]
-        ).plain()
+        settings = settings_of("data.batch_size=66", "optimizer.lr=0.02", f"data.micro_batches={pieces}", *overrides)
         trainer = Trainer(place, build, 5, "steps", settings)
         begun = share(trainer.train(Member(30, 0, 0, {}, (), (), 2), settings, None))
         trainer.train(Member(31, 0, 1, {}, (30,), (30,), 2), settings, begun)

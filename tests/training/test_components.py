@@ -11,42 +11,47 @@ from nestedga.errors import SettingError
 from nestedga.job.build import build
 from nestedga.job.configuration import Configuration
 from nestedga.training.checks import check_training, probe
+from nestedga.training.components import Components
 from nestedga.training.data.synthetic import Synthetic
 from nestedga.training.measuring import measure
-from nestedga.training.workbench import Workbench
+from nestedga.training.member_settings import MemberSettings
 
 ALONE = SimpleNamespace(rank=0, size=1, sum_=lambda tensor, name: None)
 SMALL = ("data=synthetic", "data.num_samples=200", "data.fitness_size=50", "model.in_channels=3", "model.width=4")
 
 
+def settings_of(*overrides):
+    return MemberSettings.from_config(Configuration(overrides).plain())
+
+
 def built(*overrides):
-    settings = Configuration(overrides).plain()
-    check_training(settings["training"])
-    bench = Workbench(build, settings["training"], ALONE, torch.device("cpu"))
-    bench.configure(settings, 1, fresh=True)
-    probe(bench, settings["data"].get("augment") or {})
-    return bench
+    settings = settings_of(*overrides)
+    check_training(settings.training)
+    components = Components(build, settings.training, ALONE, torch.device("cpu"))
+    components.configure(settings, 1, fresh=True)
+    probe(components, settings.strengths)
+    return components
 
 
-def workbench(*overrides):
+def small(*overrides):
     return built(*SMALL, *overrides)
 
 
-def train(bench, steps=3):
+def train(components, steps=3):
     """Some steps, as the loop does them."""
-    bench.model.train()
+    components.model.train()
     for number in range(steps):
         torch.manual_seed(number)
-        bench.step_buffer.begin_step()
-        with bench.precision.autocast():
+        components.step_buffer.begin_step()
+        with components.precision.autocast():
             inputs, targets = torch.randn(16, 3, 32, 32), torch.randint(10, (16,))
-            loss = bench.task.loss(bench.forward, bench.laid_out(inputs), targets)
-        bench.precision.backward(loss / 16)
-        bench.step_buffer.end_piece(loss, 16)
-        bench.step_buffer.average(16)
-        bench.precision.step(bench.optimizer, bench.step_buffer.gradients, None)
-        if bench.average is not None:
-            bench.average.update(0.9, number + 1)
+            loss = components.task.loss(components.forward, components.laid_out(inputs), targets)
+        components.precision.backward(loss / 16)
+        components.step_buffer.end_piece(loss, 16)
+        components.step_buffer.average(16)
+        components.precision.step(components.optimizer, components.step_buffer.gradients, None)
+        if components.average is not None:
+            components.average.update(0.9, number + 1)
 
 
 def spoilt(inputs=None, targets=None, empty=None):
@@ -96,11 +101,11 @@ def spoilt(inputs=None, targets=None, empty=None):
 )
 def test_what_cannot_work_is_named(overrides, message):
     broken = any(text.startswith("+data.") for text in overrides)
-    target = ["data._target_=tests.training.test_workbench.spoilt"] if broken else []
+    target = ["data._target_=tests.training.test_components.spoilt"] if broken else []
     drop = [f"~data.{name}" for name in ("num_samples", "fitness_size", "channels", "height", "width", "num_classes")]
-    small = (*SMALL[:1], *SMALL[3:]) if broken else SMALL
+    kept = (*SMALL[:1], *SMALL[3:]) if broken else SMALL
     with pytest.raises(SettingError, match=message) as caught:
-        built(*small, *target, *(drop if broken else []), *overrides)
+        built(*kept, *target, *(drop if broken else []), *overrides)
     assert "\n" not in str(caught.value)
 
 
@@ -134,18 +139,18 @@ class Doubling:
         return {"distance": (model(inputs) - targets).abs().sum()}
 
 
-TASK = ("task=none", "+task._target_=tests.training.test_workbench.Doubling", "data=none", "model=none")
+TASK = ("task=none", "+task._target_=tests.training.test_components.Doubling", "data=none", "model=none")
 DATA = ("+data.batch_size=10", "+data.micro_batches=1", "+data.num_samples=130", "+model.bias=false")
 
 
 def test_sections_without_a_class_are_the_tasks():
-    bench = built(*TASK, *DATA)
+    components = built(*TASK, *DATA)
     with torch.no_grad():
-        bench.model.weight.fill_(3.0)
-    assert measure(bench, ALONE, "test", lambda: None) == {"distance": np.arange(130).mean()}
-    wrong = Configuration([*TASK, *DATA, "+model.width=3"]).plain()
+        components.model.weight.fill_(3.0)
+    assert measure(components, ALONE, "test", lambda: None) == {"distance": np.arange(130).mean()}
+    wrong = settings_of(*TASK, *DATA, "+model.width=3")
     with pytest.raises(SettingError, match="model: Doubling.model does not fit its settings"):
-        bench.configure(wrong, 1, fresh=True)
+        components.configure(wrong, 1, fresh=True)
 
 
 class Careless(Doubling):
@@ -201,85 +206,85 @@ def test_a_mistake_in_a_class_of_the_users_own_is_named(mistake, message):
     ],
 )
 def test_settings_of_a_member_are_checked_beside_what_stands(overrides, message):
-    bench = workbench()
-    before = bench.model, bench.optimizer
-    bench.check(Configuration(SMALL).plain())
+    components = small()
+    before = components.model, components.optimizer
+    components.check(settings_of(*SMALL))
     with pytest.raises(SettingError, match=message):
-        bench.check(Configuration([*SMALL, *overrides]).plain())
-    assert before == (bench.model, bench.optimizer)
+        components.check(settings_of(*SMALL, *overrides))
+    assert before == (components.model, components.optimizer)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_state_brings_back_average_and_scaler(precision):
     overrides = (f"training.precision={precision}", "recipe.ema=0.9")
-    bench, other = workbench(*overrides), workbench(*overrides)
-    train(bench)
-    state = bench.pack({"steps": 3, "samples": 48})
+    components, other = small(*overrides), small(*overrides)
+    train(components)
+    state = components.pack({"steps": 3, "samples": 48})
     assert ("scaler/scale" in state.arrays()) == (precision == "fp16")
     assert other.unpack(state) == {"steps": 3, "samples": 48}
     assert other.pack({"steps": 3, "samples": 48}).checksum == state.checksum
-    train(bench)
+    train(components)
     train(other)
-    assert other.pack({"steps": 6, "samples": 96}).checksum == bench.pack({"steps": 6, "samples": 96}).checksum
+    assert other.pack({"steps": 6, "samples": 96}).checksum == components.pack({"steps": 6, "samples": 96}).checksum
 
 
 def test_who_inherits_no_average_begins_with_the_weights():
-    without, bench = workbench(), workbench("recipe.ema=0.9")
+    without, components = small(), small("recipe.ema=0.9")
     train(without)
-    train(bench, steps=1)
-    bench.unpack(without.pack({"steps": 3, "samples": 48}))
+    train(components, steps=1)
+    components.unpack(without.pack({"steps": 3, "samples": 48}))
     for name, tensor in without.model.state_dict().items():
         if tensor.is_floating_point():
-            assert torch.equal(bench.average.tensors[f"ema/{name}"], tensor)
+            assert torch.equal(components.average.tensors[f"ema/{name}"], tensor)
 
 
 def test_the_average_follows_the_weights_and_is_what_is_measured():
-    bench = workbench("recipe.ema=0.9")
-    begin = bench.model.classify.bias.detach().clone()
-    train(bench, steps=1)
-    weights, decay = bench.model.classify.bias.detach().clone(), 2 / 11  # (1 + 1) / (10 + 1), below 0.9
+    components = small("recipe.ema=0.9")
+    begin = components.model.classify.bias.detach().clone()
+    train(components, steps=1)
+    weights, decay = components.model.classify.bias.detach().clone(), 2 / 11  # (1 + 1) / (10 + 1), below 0.9
     averaged = decay * begin + (1 - decay) * weights
-    torch.testing.assert_close(bench.average.tensors["ema/classify.bias"], averaged)
-    with bench.measured_weights():
-        torch.testing.assert_close(bench.model.classify.bias.detach(), averaged)
-    assert torch.equal(bench.model.classify.bias.detach(), weights)
+    torch.testing.assert_close(components.average.tensors["ema/classify.bias"], averaged)
+    with components.measured_weights():
+        torch.testing.assert_close(components.model.classify.bias.detach(), averaged)
+    assert torch.equal(components.model.classify.bias.detach(), weights)
 
 
 def test_a_changed_gene_stands_in_the_live_optimizer_and_builds_no_model():
     recipe = ("recipe.decay_norms=false", "schedule=step", "schedule.milestones=[2]")
-    bench = workbench(*recipe)
-    model = bench.model
+    components = small(*recipe)
+    model = components.model
     genes = ("recipe.lr_scaling=linear", "optimizer.lr=0.4", "optimizer.weight_decay=0.03", "optimizer.momentum=0.5")
-    settings = Configuration([*SMALL, *recipe, *genes]).plain()
-    bench.configure(settings, 2, fresh=False)
-    assert bench.model is model
-    bench.set_rate(2.5)
-    bench.check_live(2.5)
-    for group, decay in zip(bench.optimizer.param_groups, (0.03, 0.0), strict=True):
+    settings = settings_of(*SMALL, *recipe, *genes)
+    components.configure(settings, 2, fresh=False)
+    assert components.model is model
+    components.set_rate(2.5)
+    components.check_live(2.5)
+    for group, decay in zip(components.optimizer.param_groups, (0.03, 0.0), strict=True):
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (
             pytest.approx(0.4 * 64 / 256 * 0.1),
             0.5,
             decay,
         )
     with pytest.raises(RuntimeError, match="optimizer.lr should be"):
-        bench.check_live(1.0)
+        components.check_live(1.0)
 
 
 def test_clipping_shortens_the_gradient_and_keeps_its_direction():
-    bench = workbench()
-    bench.step_buffer.gradients.copy_(torch.randn_like(bench.step_buffer.gradients))
-    before = bench.step_buffer.gradients.clone()
-    bench.precision.step(bench.optimizer, bench.step_buffer.gradients, clip_norm=0.5)
-    torch.testing.assert_close(bench.step_buffer.gradients, before * (0.5 / before.norm()))
-    bench.precision.step(bench.optimizer, bench.step_buffer.gradients, clip_norm=2.0)
-    torch.testing.assert_close(bench.step_buffer.gradients, before * (0.5 / before.norm()))
+    components = small()
+    components.step_buffer.gradients.copy_(torch.randn_like(components.step_buffer.gradients))
+    before = components.step_buffer.gradients.clone()
+    components.precision.step(components.optimizer, components.step_buffer.gradients, clip_norm=0.5)
+    torch.testing.assert_close(components.step_buffer.gradients, before * (0.5 / before.norm()))
+    components.precision.step(components.optimizer, components.step_buffer.gradients, clip_norm=2.0)
+    torch.testing.assert_close(components.step_buffer.gradients, before * (0.5 / before.norm()))
 
 
 def test_a_step_whose_fp16_gradients_overflow_is_left_out():
-    bench = workbench("training.precision=fp16")
-    train(bench, steps=1)
-    before, scale = bench.model.classify.bias.detach().clone(), bench.precision.tensors()["scaler/scale"]
-    bench.step_buffer.gradients.fill_(float("inf"))
-    bench.precision.step(bench.optimizer, bench.step_buffer.gradients, clip_norm=1.0)
-    assert torch.equal(bench.model.classify.bias.detach(), before)
-    assert bench.precision.tensors()["scaler/scale"] == scale / 2
+    components = small("training.precision=fp16")
+    train(components, steps=1)
+    before, scale = components.model.classify.bias.detach().clone(), components.precision.tensors()["scaler/scale"]
+    components.step_buffer.gradients.fill_(float("inf"))
+    components.precision.step(components.optimizer, components.step_buffer.gradients, clip_norm=1.0)
+    assert torch.equal(components.model.classify.bias.detach(), before)
+    assert components.precision.tensors()["scaler/scale"] == scale / 2
