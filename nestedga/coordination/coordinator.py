@@ -33,7 +33,20 @@ from nestedga.protocol.messages import (
     Stopped,
     Tested,
 )
-from nestedga.record.journal import Journal, Record
+from nestedga.record.events import (
+    GroupsReformed,
+    MemberAsked,
+    MemberEmigrated,
+    MemberImmigrated,
+    MemberRetrained,
+    MemberTold,
+    OrderSent,
+    Origin,
+    RunEnded,
+    TestRead,
+)
+from nestedga.record.journal import Journal
+from nestedga.record.line import Line
 from nestedga.search.base import Search
 
 
@@ -127,7 +140,7 @@ class Coordinator:
         """Whether the run is over, and nobody writes to this coordinator any more."""
         return self._ended and not (self._migration and self._migration.running)
 
-    def replay(self, records: Iterable[Record]) -> None:
+    def replay(self, lines: Iterable[Line]) -> None:
         """Rebuilds search and queue from a journal; members asked and not told are handed out again."""
         asked: dict[int, Member] = {}
         untold: deque[tuple[Member, Evaluation]] = deque()  # journalled while the search was thinking
@@ -136,26 +149,25 @@ class Coordinator:
             while self._num_told - len(untold) < number:
                 self._tell(*untold.popleft())
 
-        for number, record in enumerate(records, start=1):
-            if record["event"] == "ask":
-                member = Member.from_json(record["member"])
-                tell_first(record.get("told", self._num_told))
-                self.search.adopt(member)
-                asked[member.id] = member
-            elif record["event"] == "tell":
-                evaluation = Evaluation.from_json(record["evaluation"])
-                untold.append(self._take(asked.pop(evaluation.member_id), evaluation))
-            elif record["event"] == "immigrate":
-                evaluation = Evaluation.from_json(record["evaluation"])
-                untold.append(self._take(Member.from_json(record["member"]), evaluation))
-                if self._migration:
-                    self._migration.readmit()
-            elif record["event"] == "emigrate" and self._migration:
-                self._migration.note(record["member_id"], self._num_evaluated)
-            elif record["event"] == "test":
-                tell_first(self._num_told)
-                self._tested = self.search.done  # a run that had hit its time limit may still find a better one
-            if number % 10_000 == 0:  # so that a long journal is not held in memory whole
+        for line in lines:
+            match line.event:
+                case MemberAsked(member, told):
+                    tell_first(self._num_told if told is None else told)
+                    self.search.adopt(member)
+                    asked[member.id] = member
+                case MemberTold(_, evaluation):
+                    untold.append(self._take(asked.pop(evaluation.member_id), evaluation))
+                case MemberImmigrated(member, evaluation):
+                    untold.append(self._take(member, evaluation))
+                    if self._migration:
+                        self._migration.readmit()
+                case MemberEmigrated(member_id):
+                    if self._migration:
+                        self._migration.note(member_id, self._num_evaluated)
+                case TestRead():
+                    tell_first(self._num_told)
+                    self._tested = self.search.done  # a run that had hit its time limit may still find a better one
+            if line.number % 10_000 == 0:  # so that a long journal is not held in memory whole
                 self._directory.forget(self._wanted(asked.values(), untold))
         tell_first(self._num_told)
         self._queue.add(asked[member_id] for member_id in sorted(asked))
@@ -172,27 +184,25 @@ class Coordinator:
                 self._directory.add_durable(durable)
                 assert order.member is not None and order.member.id == evaluation.member_id
                 if order.kind is OrderKind.RETRAIN:
-                    self._journal.record(
-                        "repeat", group=group, member_id=evaluation.member_id, ledger=evaluation.ledger
-                    )
+                    self._journal.record(MemberRetrained(group, evaluation.member_id, evaluation.ledger))
                     self._check_repeated(evaluation)
                 else:
-                    self._journal.record("tell", group=group, evaluation=evaluation.to_json())
+                    self._journal.record(MemberTold(group, evaluation))
                     self._tell(*self._take(order.member, evaluation))
                 if evaluation.ok and evaluation.checksum is not None:
                     self._directory.add_holder(evaluation.member_id, group)
             case Tested(group, metrics, ledger):
                 member = self._free(group).member
                 assert member is not None
-                self._journal.record("test", group=group, member_id=member.id, metrics=metrics, ledger=ledger)
+                self._journal.record(TestRead(group, member.id, metrics, ledger))
                 self._tested = True
             case Durable(_, member_ids):
                 self._directory.add_durable(member_ids)
             case Dissolved(_, ledger):
                 self._last_seconds.update(ledger)
                 if self._groups.dissolved():
-                    groups = sorted(self._groups.sizes.items())
-                    self._journal.record("regroup", groups=groups, ledger=dict(self._last_seconds))
+                    groups = tuple(sorted(self._groups.sizes.items()))
+                    self._journal.record(GroupsReformed(groups, dict(self._last_seconds)))
                     self._last_seconds.clear()
             case Stopped(group, ledger, durable):
                 self._stopped.add(group)
@@ -298,12 +308,11 @@ class Coordinator:
         members = self.search.ask(wanted)
         self.thinking = members is None
         # A replay must not tell the search earlier what it did not know when it was asked.
-        late = {"told": self._told_when_asked} if self._told_when_asked < self._num_told else {}
         for member in members or ():
-            self._journal.record("ask", member=member.to_json(), **late)
+            self._journal.record(MemberAsked(member, self._told_when_asked))
             self._unwritten.add(member.id)
         self._queue.add(members or ())
-        if members == [] and late:
+        if members == [] and self._told_when_asked < self._num_told:
             self._ask()  # what came in while it was thinking may change its mind
 
     def _begin(self, kind: OrderKind, member: Member, states: tuple[int, ...]) -> Work | None:
@@ -352,7 +361,7 @@ class Coordinator:
         order = Order(work.kind, work.member, tuple(self._directory.source(state, group) for state in work.states))
         if work.member is not None:
             self._orders[group] = order
-            self._journal.record("order", group=group, member_id=work.member.id, task=work.kind.value)
+            self._journal.record(OrderSent(group, work.member.id, work.kind))
         if work.kind is OrderKind.TRAIN:
             self._queue.add_busy(group)
         return group, order
@@ -391,10 +400,10 @@ class Coordinator:
 
     def _end(self) -> None:
         status = "complete" if self.search.done else "max_seconds"
-        front = list(self._directory.front.ids)
+        front = tuple(self._directory.front.ids)
         if self._num_evaluated and not front:
             status = "failed"
-        self._journal.record("end", status=status, front=front, ledger=dict(self._last_seconds))
+        self._journal.record(RunEnded(status, front, dict(self._last_seconds)))
         self._journal.flush()
         self._ended = True
         if self._migration:
@@ -415,7 +424,7 @@ class Coordinator:
             if has_state:
                 migration.hand_over(member_id, part)  # now, for its file may be removed before the letter is read
             migration.note(member_id, self._num_evaluated)
-            self._journal.record("emigrate", member_id=member_id, part=part)
+            self._journal.record(MemberEmigrated(member_id, part))
             return self._directory.member(member_id), self._directory.evaluation(member_id), part
         return None
 
@@ -425,8 +434,7 @@ class Coordinator:
         if self._ended or self.search.done:
             return
         member, evaluation = self._migration.admit(migrant)
-        origin = {"part": migrant.part, "member_id": migrant.member.id}
-        self._journal.record("immigrate", member=member.to_json(), evaluation=evaluation.to_json(), origin=origin)
+        self._journal.record(MemberImmigrated(member, evaluation, Origin(migrant.part, migrant.member.id)))
         if evaluation.checksum is not None:
             self._directory.add_durable([member.id])
         self._tell(*self._take(member, evaluation))

@@ -7,9 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib import metadata
-from typing import Any
 
 import yaml
 
@@ -22,10 +20,11 @@ from nestedga.errors import SettingError
 from nestedga.job.plan import Plan
 from nestedga.rank.launcher import launched_rank
 from nestedga.record import journal
+from nestedga.record.events import FORMAT, RunBegan, RunResumed
 from nestedga.record.journal import Journal
 from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.live.displays import Displays
-from nestedga.report.live.progress import say
+from nestedga.report.live.lines import say
 from nestedga.report.summary import closing, show, summarise
 from nestedga.search.base import Generational, Search
 
@@ -89,9 +88,9 @@ class Desk:
             repeatable=plan.evaluator.repeatable,
             last_counts=plan.search.last_counts,
         )
-        self.coordinator.replay(self.displays.replayed(journal.read(folder.journal)))
+        self.coordinator.replay(self.displays.replayed(journal.lines(folder.journal)))
         self._warn_of_idle_ranks()
-        self._journal.record("resume" if resumed else "run", **self._header())
+        self._journal.record(self._start(RunResumed if resumed else RunBegan))
         self._journal.flush()
         self.displays.show()
 
@@ -137,32 +136,34 @@ class Desk:
                 f"with data.micro_batches={max(sizes)} every rank has one (another cut, so another result)",
             )
 
-    def _header(self) -> dict[str, Any]:
+    def _start(self, kind: type[RunBegan]) -> RunBegan:
         plan, settings = self._plan, self._plan.settings
-        return {
-            "format": 1,
-            "experiment": self._plan.configuration.experiment,
-            "part": plan.part,
-            "folder": str(self._folder.path),
-            "command": sys.argv[1:],
-            "search": settings.search["_target_"].rpartition(".")[2],
-            "population_size": getattr(plan.search, "population_size", plan.layout.num_groups),
-            "generational": isinstance(plan.search, Generational),
-            "last_counts": plan.search.last_counts,
-            "num_evaluations": plan.search.num_evaluations,
-            "objective": asdict(settings.objective),
-            "unit": plan.unit,
-            "layout": str(plan.layout),
-            "first": plan.layout.first,
-            "group_sizes": list(plan.layout.sizes),
-            "versions": {
-                "nestedga": __version__,
-                "python": sys.version.split()[0],
-                **{name: version for name in VERSIONED if (version := _version(name)) is not None},
-                "mpi": library_version(),
-            },
-            "initialise_seconds": time.monotonic() - self._began,  # last: to find the versions takes a while
+        versions = {
+            "nestedga": __version__,
+            "python": sys.version.split()[0],
+            **{name: version for name in VERSIONED if (version := _version(name)) is not None},
+            "mpi": library_version(),
         }
+        return kind(
+            format=FORMAT,
+            experiment=plan.configuration.experiment,
+            part=plan.part,
+            folder=str(self._folder.path),
+            command=tuple(sys.argv[1:]),
+            search=settings.search["_target_"].rpartition(".")[2],
+            population_size=getattr(plan.search, "population_size", plan.layout.num_groups),
+            generational=isinstance(plan.search, Generational),
+            last_counts=plan.search.last_counts,
+            num_evaluations=plan.search.num_evaluations,
+            objective=settings.objective,
+            unit=plan.unit,
+            layout=str(plan.layout),
+            first=plan.layout.first,
+            group_sizes=plan.layout.sizes,
+            versions=versions,
+            initialise_seconds=time.monotonic() - self._began,  # after the versions: to find them takes a while
+            config_digest=self._folder.config_digest,
+        )
 
 
 def _version(package: str) -> str | None:

@@ -18,9 +18,11 @@ import numpy as np
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.population.genes import FloatGene
 from nestedga.population.member import Evaluation
+from nestedga.population.objectives import ObjectiveConfig
 from nestedga.population.space import Space
 from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Durable, Evaluated, Order, Prefetch, Ready, Report
+from nestedga.record.events import FORMAT, RunBegan
 from nestedga.record.journal import Journal
 from nestedga.record.run_folder import RunFolder
 from nestedga.report.live.displays import Displays
@@ -138,20 +140,22 @@ def long_run(name: str, evaluations: int, num_groups: int = 128) -> int:
         book = Journal(folder.journal, displays.put)
         layout = Layout((1,) * num_groups)
         coordinator = Coordinator(_search(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
-        book.record(
-            "run",
+        begun = RunBegan(
+            format=FORMAT,
             experiment="benchmark",
             folder=path,
             search=name,
             population_size=num_groups,
             generational=False,
             num_evaluations=None,
-            objective={"name": "accuracy", "mode": "max"},
+            objective=ObjectiveConfig("accuracy", "max"),
             unit="epochs",
             layout=str(layout),
-            group_sizes=list(layout.sizes),
+            group_sizes=layout.sizes,
+            versions={},
             initialise_seconds=0.0,
         )
+        book.record(begun)
         groups = Saturated(coordinator, num_groups)
         while groups.num_told < evaluations:
             groups.step(num_groups)

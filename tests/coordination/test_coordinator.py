@@ -170,7 +170,7 @@ def run(path, make=search, num_groups=3, seed=0, deaths=0, fails=frozenset(), mo
     files, book = Files(), path / "journal.jsonl"
     while True:
         coordinator = Coordinator(make(), Journal(book), files, modes=modes, layout=Layout((1,) * num_groups))
-        coordinator.replay(journal.read(book))
+        coordinator.replay(journal.lines(book))
         groups = PlayedGroups(coordinator, files, num_groups, rng, fails, len(modes))
         life = rng.integers(1, 30) if deaths else math.inf
         while not coordinator.finished and life > 0:
@@ -367,7 +367,7 @@ def test_a_chain_of_jobs_with_time_limits_makes_a_whole_run(tmp_path, name, num_
             max_seconds=limit,
             clock=lambda now=now: now[0],
         )
-        coordinator.replay(journal.read(book))
+        coordinator.replay(journal.lines(book))
         groups = PlayedGroups(coordinator, files, num_groups, rng)
         while not coordinator.finished:
             now[0] += 1  # one thing happens in a second
@@ -413,7 +413,7 @@ def test_an_interval_trained_again_must_give_the_same_where_it_can(tmp_path, rep
         groups.take_orders()
     files.content.clear()  # everything on disk is lost
     second = Coordinator(search(), Journal(book), files, modes=("min",), layout=Layout((1,) * 1), repeatable=repeatable)
-    second.replay(journal.read(book))
+    second.replay(journal.lines(book))
     second.receive(Ready(0))
     ((_, order),) = second.decide()
     assert order.kind is OrderKind.RETRAIN

@@ -185,7 +185,7 @@ def play(path, make, allocation, layout=LAYOUT, seed=0, deaths=0, fails=frozense
         coordinator = Coordinator(
             make(), Journal(book), files, modes=("min",), layout=layout, nodes=NODES, allocation=allocation
         )
-        coordinator.replay(journal.read(book))
+        coordinator.replay(journal.lines(book))
         groups = Regrouped(coordinator, files, layout, rng, fails)
         life = rng.integers(1, 60) if deaths else math.inf
         while not coordinator.finished and life > 0:

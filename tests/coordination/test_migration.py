@@ -67,7 +67,7 @@ class Parts:
             coordinator = Coordinator(
                 make(part), Journal(book), files[part], modes=("min",), layout=layout, migration=migration
             )
-            coordinator.replay(journal.read(book))
+            coordinator.replay(journal.lines(book))
             self.groups.append(PlayedGroups(coordinator, files[part], num_groups, rng))
 
     @property
@@ -235,7 +235,7 @@ def test_a_lost_immigrant_is_named(tmp_path):
         groups.take_orders()
     files.content[-1] = None  # damaged
     _, second = one_part(book, files, letters)
-    second.replay(journal.read(book))
+    second.replay(journal.lines(book))
     second.receive(Ready(0))
     with pytest.raises(SettingError, match="immigrant -1"):
         second.decide()

@@ -17,6 +17,7 @@ from nestedga.population.space import Space
 from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Ready, Source
 from nestedga.record import journal
+from nestedga.record.events import MemberTold
 from nestedga.record.journal import Journal
 from nestedga.search.evolution.steady_state import SteadyState
 from nestedga.search.model_based.model_based import ModelBased
@@ -90,8 +91,7 @@ def test_a_queue_is_as_long_as_the_theory_of_one_repairman_says(tmp_path):
     book = Journal(tmp_path / "exponential.jsonl")
     rng = Random(0)
     for number in range(20_000):
-        evaluation = {"status": "ok", "seconds": rng.expovariate(1.0), "member_id": number}
-        book.record("tell", group=0, evaluation=evaluation)
+        book.record(MemberTold(0, Evaluation(number, 0.0, seconds=rng.expovariate(1.0))))
     book.close()
     figures = play(tmp_path / "run", lambda: search(groups=2), **config, seconds=5_000.0, decision=d)
     assert figures["coordinator_busy_share"] == pytest.approx(busy / (busy + 0.5), rel=0.02)
@@ -150,7 +150,7 @@ def test_its_journal_is_a_run_that_can_go_on(tmp_path, name):
     rebuilt = SEARCHES[name]()
     book = Journal(tmp_path / "rest.jsonl")
     coordinator = Coordinator(rebuilt, book, NoFiles(), modes=("min",), layout=Layout((1,)))
-    coordinator.replay(records)
+    coordinator.replay(journal.lines(tmp_path / "journal.jsonl"))
     assert [coordinator.best.id] == records[-1]["front"]
     with pytest.raises(ValueError, match="told before|cannot|never asked"):
         rebuilt.tell(Evaluation(told[-1], 0.0))
