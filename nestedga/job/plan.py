@@ -32,14 +32,12 @@ class Plan:
 
     Attributes:
         configuration: of the part, which has a seed of its own.
-        settings: its, typed.
         configure: makes a member's settings of its genotype.
         parts: the layouts of all parts.
         part: its number; None: there is one coordinator.
     """
 
     configuration: Configuration
-    settings: Schema
     configure: Configure
     objectives: Objectives
     space: Space
@@ -50,6 +48,11 @@ class Plan:
     allocation: Allocation | None
     unit: str
     budget: int
+
+    @property
+    def settings(self) -> Schema:
+        """Of the part."""
+        return self.configuration.settings
 
     @property
     def layout(self) -> Layout:
@@ -143,9 +146,7 @@ def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> P
         )
     _check_migration(settings, search)
     configure = make_configure(configuration, space)
-    return Plan(
-        configuration, settings, configure, objectives, space, evaluator, search, parts, part, allocation, unit, budget
-    )
+    return Plan(configuration, configure, objectives, space, evaluator, search, parts, part, allocation, unit, budget)
 
 
 def _check_migration(settings: Schema, search: Search) -> None:

@@ -36,3 +36,14 @@ def test_a_users_folder_of_configs_is_searched(tmp_path):
 def test_conf_lies_where_the_package_looks_for_it():
     assert (Path(CONF) / "config.yaml").exists()
     OmegaConf.load(CONF / "config.yaml")
+
+
+def test_a_setting_that_has_to_be_given_is_named():
+    with pytest.raises(SettingError, match=r"must be given is still \?\?\?: .*`\$\.run\.max_seconds`") as caught:
+        Configuration(["run.max_seconds=???"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_ones_own_may_stand_for_others():
+    settings = Configuration(["+mine=3", "model.width=${mine}"]).settings
+    assert settings.model["width"] == 3 and not hasattr(settings, "mine")
