@@ -83,10 +83,10 @@ class RunFolder:
             part.check_untouched()
         starts = (line.event for line in journal.lines(self.journal) if isinstance(line.event, RunBegan))
         digest = next((start.config_digest for start in starts if start.config_digest), None)  # format 1 has none
-        if digest not in (None, self.config_digest):
+        if digest is not None and (not self.config.exists() or self.config_digest != digest):
             raise SettingError(
-                f"resume=true: {self.config} was changed since the run was begun (its SHA-256 is not the journal's); "
-                "restore the file, or begin a new run"
+                f"resume=true: {self.config} is missing, or was changed since the run was begun (its SHA-256 is not that "
+                "of the journal); restore the file, or begin a new run"
             )
 
     def make(self) -> None:
