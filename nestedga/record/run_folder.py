@@ -85,8 +85,8 @@ class RunFolder:
         digest = next((start.config_digest for start in starts if start.config_digest), None)  # format 1 has none
         if digest is not None and (not self.config.exists() or self.config_digest != digest):
             raise SettingError(
-                f"resume=true: {self.config} is missing, or was changed since the run was begun (its SHA-256 is not that "
-                "of the journal); restore the file, or begin a new run"
+                f"resume=true: {self.config} is missing, or was changed since the run was begun (its SHA-256 differs "
+                "from the journal's); restore the file, or begin a new run"
             )
 
     def make(self) -> None:
