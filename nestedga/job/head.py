@@ -26,7 +26,7 @@ from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.live.displays import Displays
 from nestedga.report.live.progress import say
 from nestedga.report.summary import closing, show, summarise
-from nestedga.search.base import Generational, Search
+from nestedga.search.base import Search
 
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
@@ -145,8 +145,8 @@ class Desk:
             "folder": str(self._folder.path),
             "command": sys.argv[1:],
             "search": settings["search"]["_target_"].rpartition(".")[2],
-            "population_size": getattr(plan.search, "population_size", plan.layout.num_groups),
-            "generational": isinstance(plan.search, Generational),
+            "population_size": plan.search.population_size or plan.layout.num_groups,
+            "generational": plan.search.generational,
             "last_counts": plan.search.last_counts,
             "num_evaluations": plan.search.num_evaluations,
             "objective": settings["objective"],
