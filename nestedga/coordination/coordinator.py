@@ -10,11 +10,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from nestedga.coordination.dialogue import Dialogue
 from nestedga.coordination.groups import Groups
 from nestedga.coordination.migration import Migration
 from nestedga.coordination.queue import Queue
-from nestedga.coordination.search_process import DistantSearch
 from nestedga.coordination.state_directory import StateDirectory, StateFiles
+from nestedga.coordination.thinker import Thinker
 from nestedga.errors import SettingError
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.layout import Layout
@@ -34,7 +35,6 @@ from nestedga.protocol.messages import (
     Tested,
 )
 from nestedga.record.journal import Journal, Record
-from nestedga.search.base import Search
 
 
 class Allocation(Protocol):
@@ -67,7 +67,7 @@ class Coordinator:
     """Decides, one batch of reports at a time.
 
     Args:
-        search: of whatever algorithm, empty or rebuilt by ``replay``; may think for a while in another process.
+        thinker: where the search thinks, which was told nothing yet.
         journal: the record of the run.
         files: durable copies of states.
         modes: ``min`` or ``max`` for each objective: the user's sign.
@@ -83,7 +83,7 @@ class Coordinator:
 
     def __init__(
         self,
-        search: Search | DistantSearch,
+        thinker: Thinker,
         journal: Journal,
         files: StateFiles,
         *,
@@ -98,8 +98,7 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         nodes = [0] * (layout.first + sum(layout.sizes)) if nodes is None else nodes
-        self.search = search
-        self.thinking = False  # the search was asked and has not answered yet
+        self._dialogue = Dialogue(thinker)
         self._journal = journal
         self._allotment = allocation
         self._migration = migration
@@ -119,8 +118,12 @@ class Coordinator:
         self._stopped: set[int] = set()
         self._ended = False
         self._num_evaluated = 0
-        self._num_told = 0  # evaluations and immigrants
-        self._told_when_asked = 0
+        self._num_taken = 0  # evaluations and immigrants
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the search is still thinking, so that ``decide`` is worth a call without a report."""
+        return self._dialogue.thinking
 
     @property
     def finished(self) -> bool:
@@ -133,14 +136,14 @@ class Coordinator:
         untold: deque[tuple[Member, Evaluation]] = deque()  # journalled while the search was thinking
 
         def tell_first(number: int) -> None:
-            while self._num_told - len(untold) < number:
+            while self._dialogue.num_told < number:
                 self._tell(*untold.popleft())
 
         for number, record in enumerate(records, start=1):
             if record["event"] == "ask":
                 member = Member.from_json(record["member"])
-                tell_first(record.get("told", self._num_told))
-                self.search.adopt(member)
+                tell_first(record.get("told", self._num_taken))
+                self._dialogue.adopt(member)
                 asked[member.id] = member
             elif record["event"] == "tell":
                 evaluation = Evaluation.from_json(record["evaluation"])
@@ -153,11 +156,12 @@ class Coordinator:
             elif record["event"] == "emigrate" and self._migration:
                 self._migration.note(record["member_id"], self._num_evaluated)
             elif record["event"] == "test":
-                tell_first(self._num_told)
-                self._tested = self.search.done  # a run that had hit its time limit may still find a better one
+                self._tested = True
             if number % 10_000 == 0:  # so that a long journal is not held in memory whole
+                self._dialogue.await_all_told()
                 self._directory.forget(self._wanted(asked.values(), untold))
-        tell_first(self._num_told)
+        tell_first(self._num_taken)
+        self._dialogue.await_all_told()
         self._queue.add(asked[member_id] for member_id in sorted(asked))
         self._directory.find_files()
         self._directory.forget(self._wanted())
@@ -265,9 +269,9 @@ class Coordinator:
                     if place.group is not None and self._groups.is_idle(place.group):
                         return place.group, work
                 return self._group_for(work), work
-        if self._orders or (self.thinking and not self._out_of_time):
+        if self._orders or (self.thinking and not self._out_of_time) or not self._dialogue.catch_up():
             return None
-        assert self._out_of_time or self.search.done, "the search asks for nobody though nobody is in flight"
+        assert self._out_of_time or self._dialogue.done, "the search asks for nobody though nobody is in flight"
         work = self._closing_work()
         return None if work is None else (self._group_for(work), work)
 
@@ -287,24 +291,18 @@ class Coordinator:
     def _ask(self) -> None:
         """Asks for as many members as have no group yet, those for later included."""
         if self._allotment is None:
-            room = self._groups.num_idle + self.search.prefetch * len(self._orders)
+            room = self._groups.num_idle + self._dialogue.prefetch * len(self._orders)
         else:
             room = self._allotment.num_groups(self._groups.num_idle_ranks)
         wanted = room - len(self._queue)
-        if wanted <= 0 or self.search.done:
-            return
-        if not self.thinking:
-            self._told_when_asked = self._num_told
-        members = self.search.ask(wanted)
-        self.thinking = members is None
+        members = self._dialogue.ask(wanted) if wanted > 0 else ()
         # A replay must not tell the search earlier what it did not know when it was asked.
-        late = {"told": self._told_when_asked} if self._told_when_asked < self._num_told else {}
-        for member in members or ():
+        told = self._dialogue.told_when_asked
+        late = {"told": told} if told < self._num_taken else {}
+        for member in members:
             self._journal.record("ask", member=member.to_json(), **late)
             self._unwritten.add(member.id)
-        self._queue.add(members or ())
-        if members == [] and late:
-            self._ask()  # what came in while it was thinking may change its mind
+        self._queue.add(members)
 
     def _begin(self, kind: OrderKind, member: Member, states: tuple[int, ...]) -> Work | None:
         """Work that begins with these states; where one is lost, the work that brings it back.
@@ -329,7 +327,7 @@ class Coordinator:
 
     def _look_ahead(self) -> list[tuple[int, Prefetch]]:
         """Earmarks members for busy groups, and has states fetched that these will begin with."""
-        if not self.search.prefetch or self._allotment is not None or self._out_of_time:
+        if not self._dialogue.prefetch or self._allotment is not None or self._out_of_time:
             return []
         if self._groups.num_idle:
             return []  # nobody is ahead; and an answer taken in here would not be handed out before the next report
@@ -390,7 +388,7 @@ class Coordinator:
             yield leader, Prefetch(drop=self._directory.take_drops(leader))
 
     def _end(self) -> None:
-        status = "complete" if self.search.done else "max_seconds"
+        status = "complete" if self._dialogue.done else "max_seconds"
         front = list(self._directory.front.ids)
         if self._num_evaluated and not front:
             status = "failed"
@@ -422,7 +420,7 @@ class Coordinator:
     def _admit(self, migrant: Migrant) -> None:
         """Takes in a member of another part; where the search is over, it is late."""
         assert self._migration is not None
-        if self._ended or self.search.done:
+        if self._ended or self._dialogue.done:
             return
         member, evaluation = self._migration.admit(migrant)
         origin = {"part": migrant.part, "member_id": migrant.member.id}
@@ -435,19 +433,18 @@ class Coordinator:
 
     def _take(self, member: Member, evaluation: Evaluation) -> tuple[Member, Evaluation]:
         """Takes in what is known of a member now; gives what the search is to be told."""
-        self._num_told += 1
-        self._num_evaluated += member.id >= 0
+        self._num_taken += 1
+        if member.id >= 0:
+            self._num_evaluated += 1
+            self._tested = False  # it may be better
         return member, self._directory.add(member, evaluation)
 
     def _tell(self, member: Member, evaluation: Evaluation) -> None:
-        if member.id < 0:
-            self.search.immigrate(member, evaluation)
-        else:
-            self.search.tell(evaluation)
+        self._dialogue.tell(member, evaluation)
 
     def _wanted(self, asked: Iterable[Member] = (), untold: Iterable[tuple[Member, Evaluation]] = ()) -> set[int]:
         """Members whose state somebody may still begin with."""
-        wanted = self.search.needed() | {member.id for member, _ in untold}
+        wanted = {*self._dialogue.needed(), *(member.id for member, _ in untold)}
         for member in (*asked, *self._queue):
             wanted.update(member.weights_parents)
         for order in self._orders.values():

@@ -16,8 +16,7 @@ from nestedga import __version__
 from nestedga.comm.groups import library_version
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.migration import Migration
-from nestedga.coordination.search_process import DistantSearch, SearchProcess
-from nestedga.errors import SettingError
+from nestedga.coordination.thinker import Thinker
 from nestedga.job.plan import Plan
 from nestedga.rank.launcher import launched_rank
 from nestedga.record import journal
@@ -26,7 +25,6 @@ from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.live.displays import Displays
 from nestedga.report.live.progress import say
 from nestedga.report.summary import closing, show, summarise
-from nestedga.search.base import Search
 
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
@@ -37,7 +35,7 @@ class Desk:
     Args:
         folder: of the run, locked, or of the part.
         plan: the job's.
-        search_process: where a slow search needs one.
+        thinker: where the search thinks; closed at the end.
         nodes: the node of each world rank.
         migration: with the other parts; None: there are none.
         began: when the job began, on the monotonic clock.
@@ -54,14 +52,14 @@ class Desk:
         self,
         folder: RunFolder,
         plan: Plan,
-        search_process: SearchProcess | None,
+        thinker: Thinker,
         nodes: Sequence[int],
         migration: Migration | None,
         began: float,
     ) -> None:
         self._folder = folder
         self._plan = plan
-        self._search_process = search_process
+        self._thinker = thinker
         self._nodes = nodes
         self._migration = migration
         self._began = began
@@ -76,7 +74,7 @@ class Desk:
         self.displays = Displays(folder, live=sys.stdout.isatty() and launched_rank() is None)
         self._journal = Journal(folder.journal, self.displays.put)
         self.coordinator = Coordinator(
-            self._search(),
+            self._thinker,
             self._journal,
             folder,
             modes=plan.objectives.modes,
@@ -97,6 +95,7 @@ class Desk:
     def close(self) -> int:
         """Writes the summary and the best member; gives the exit code."""
         folder, plan, history = self._folder, self._plan, self.displays.history
+        self._thinker.close()
         self._journal.close()
         self.displays.close()
         write_beside(folder.summary, json.dumps(summarise(history), indent=2, allow_nan=False) + "\n")
@@ -115,17 +114,6 @@ class Desk:
         if history.status == "failed":
             say(plan.part, "no member succeeded; the first trace-back stands above, all in logs/", sys.stderr)
         return int(history.status == "failed")
-
-    def _search(self) -> Search | DistantSearch:
-        plan = self._plan
-        if not plan.search.slow:
-            return plan.search
-        if self._search_process is None:  # to be spawned before MPI started
-            raise SettingError(
-                f"coordinator.count={len(plan.parts)}: the launcher does not say how many ranks it starts, so "
-                f"{type(plan.search).__name__} has no process to think in; use mpirun or srun, or another search"
-            )
-        return self._search_process.begin(plan.search, plan.settings, plan.settings["run"]["stall_seconds"])
 
     def _warn_of_idle_ranks(self) -> None:
         pieces, sizes = self._plan.settings["data"].get("micro_batches"), self._plan.layout.sizes

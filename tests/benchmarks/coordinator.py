@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.thinker import LocalThinker
 from nestedga.population.genes import FloatGene
 from nestedga.population.member import Evaluation
 from nestedga.population.space import Space
@@ -105,8 +106,8 @@ class Saturated:
         return Evaluated(group, evaluation, (order.member.id,))
 
 
-def _search(name: str, num_groups: int) -> Asynchronous:
-    return SEARCHES[name](SPACE, seed=0, budget=1, population_size=num_groups, generations=1_000_000)
+def _thinker(name: str, num_groups: int) -> LocalThinker:
+    return LocalThinker(SEARCHES[name](SPACE, seed=0, budget=1, population_size=num_groups, generations=1_000_000))
 
 
 def _throughput(name: str, num_groups: int, at_once: int, evaluations: int) -> float:
@@ -114,7 +115,7 @@ def _throughput(name: str, num_groups: int, at_once: int, evaluations: int) -> f
     with tempfile.TemporaryDirectory() as folder:
         book = Journal(Path(folder) / "journal.jsonl")
         layout = Layout((1,) * num_groups)
-        coordinator = Coordinator(_search(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
+        coordinator = Coordinator(_thinker(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
         groups = Saturated(coordinator, num_groups)
         groups.step(num_groups)
         began = time.perf_counter()
@@ -137,7 +138,7 @@ def long_run(name: str, evaluations: int, num_groups: int = 128) -> int:
         displays = Displays(folder, live=False)
         book = Journal(folder.journal, displays.put)
         layout = Layout((1,) * num_groups)
-        coordinator = Coordinator(_search(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
+        coordinator = Coordinator(_thinker(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
         book.record(
             "run",
             experiment="benchmark",
