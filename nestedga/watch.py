@@ -15,7 +15,7 @@ from nestedga.errors import SettingError
 from nestedga.record.history import History
 from nestedga.record.journal import Tail
 from nestedga.record.run_folder import RunFolder
-from nestedga.report.live.progress import render
+from nestedga.report.live.bars import render
 from nestedga.report.summary import closing
 
 POLL_SECONDS = 0.5
@@ -44,8 +44,8 @@ def main() -> None:
         with Live(console=console, refresh_per_second=4, get_renderable=display) as live:
             while True:
                 for tail, history in zip(tails, histories, strict=True):
-                    for record in tail.new_records():
-                        history.take(record)
+                    for line in tail.new_lines():
+                        history.take(line)
                 live.refresh()
                 if arguments.once or all(history.status != "running" for history in histories):
                     break
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _now(history: History) -> float:
-    return time.time() if history.status == "running" else history.now
+    return time.time() if history.status == "running" else history.seconds.now
 
 
 def _fail(message: str) -> int:

@@ -8,22 +8,25 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
 
 import yaml
 
 from nestedga import __version__
 from nestedga.comm.groups import library_version
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
 from nestedga.coordination.migration import Migration
 from nestedga.coordination.thinker import Thinker
 from nestedga.job.plan import Plan
 from nestedga.rank.launcher import launched_rank
 from nestedga.record import journal
+from nestedga.record.events import FORMAT, RunBegan, RunResumed
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.live.displays import Displays
-from nestedga.report.live.progress import say
+from nestedga.report.live.lines import say
 from nestedga.report.summary import closing, show, summarise
 
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
@@ -75,20 +78,15 @@ class Desk:
         self._journal = Journal(folder.journal, self.displays.put)
         self.coordinator = Coordinator(
             self._thinker,
-            self._journal,
+            EventLog(self._journal, Members(plan.objectives.modes, plan.search.last_counts)),
             folder,
-            modes=plan.objectives.modes,
-            layout=plan.layout,
-            nodes=self._nodes,
-            allocation=plan.allocation,
-            migration=self._migration,
-            max_seconds=plan.settings["run"]["max_seconds"],
-            repeatable=plan.evaluator.repeatable,
-            last_counts=plan.search.last_counts,
+            Groups(plan.layout, self._nodes),
+            Rules(plan.allocation, plan.settings["run"]["max_seconds"], plan.evaluator.repeatable),
+            self._migration,
         )
-        self.coordinator.replay(self.displays.replayed(journal.read(folder.journal)))
+        self.coordinator.replay(self.displays.replayed(journal.lines(folder.journal)))
         self._warn_of_idle_ranks()
-        self._journal.record("resume" if resumed else "run", **self._header())
+        self._journal.record(self._start(RunResumed if resumed else RunBegan))
         self._journal.flush()
         self.displays.show()
 
@@ -124,29 +122,31 @@ class Desk:
                 f"with data.micro_batches={max(sizes)} every rank has one (another cut, so another result)",
             )
 
-    def _header(self) -> dict[str, Any]:
+    def _start(self, kind: type[RunBegan]) -> RunBegan:
         plan, settings = self._plan, self._plan.settings
-        return {
-            "format": 1,
-            "experiment": self._plan.configuration.experiment,
-            "part": plan.part,
-            "folder": str(self._folder.path),
-            "command": sys.argv[1:],
-            "search": settings["search"]["_target_"].rpartition(".")[2],
-            "population_size": plan.search.population_size or plan.layout.num_groups,
-            "generational": plan.search.generational,
-            "last_counts": plan.search.last_counts,
-            "num_evaluations": plan.search.num_evaluations,
-            "objective": settings["objective"],
-            "unit": plan.unit,
-            "layout": str(plan.layout),
-            "first": plan.layout.first,
-            "group_sizes": list(plan.layout.sizes),
-            "versions": {
-                "nestedga": __version__,
-                "python": sys.version.split()[0],
-                **{name: metadata.version(name) for name in VERSIONED},
-                "mpi": library_version(),
-            },
-            "initialise_seconds": time.monotonic() - self._began,  # last: to find the versions takes a while
+        versions = {
+            "nestedga": __version__,
+            "python": sys.version.split()[0],
+            **{name: metadata.version(name) for name in VERSIONED},
+            "mpi": library_version(),
         }
+        return kind(
+            format=FORMAT,
+            experiment=plan.configuration.experiment,
+            part=plan.part,
+            folder=str(self._folder.path),
+            command=tuple(sys.argv[1:]),
+            search=settings["search"]["_target_"].rpartition(".")[2],
+            population_size=plan.search.population_size or plan.layout.num_groups,
+            generational=plan.search.generational,
+            last_counts=plan.search.last_counts,
+            num_evaluations=plan.search.num_evaluations,
+            objective=settings["objective"],
+            unit=plan.unit,
+            layout=str(plan.layout),
+            first=plan.layout.first,
+            group_sizes=plan.layout.sizes,
+            versions=versions,
+            initialise_seconds=time.monotonic() - self._began,  # after the versions: to find them takes a while
+            config_digest=self._folder.config_digest,
+        )

@@ -91,17 +91,17 @@ def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
         raise SettingError(
             f"search.member={chosen}: {folder} has members 0 to {history.last_id}; leave it out for the best"
         )
-    if history.header["unit"] != unit:
-        other = history.header["unit"]
+    if history.start.unit != unit:
+        other = history.start.unit
         raise SettingError(
             f"search.schedule={folder}: that run counted {other} and this one counts {unit}; "
             f"add interval.{other}=1 interval.{unit}=null"
         )
     line = history.lineage(chosen)
     while line[0].id < 0:  # an immigrant: the journal of another part of the world goes on
-        part, member_id = history.origins[line[0].id]
-        history = History.of(PartFolder(RunFolder(folder.parent), part).journal)
-        line = history.lineage(member_id) + line[1:]
+        origin = history.members.origins[line[0].id]
+        history = History.of(PartFolder(RunFolder(folder.parent), origin.part).journal)
+        line = history.lineage(origin.member_id) + line[1:]
     return [Interval(member.genotype, member.budget) for member in line]
 
 

@@ -22,7 +22,6 @@ class Status(str, Enum):
     OK = "ok"
     FAILED = "failed"
     TIMEOUT = "timeout"
-    NOT_VIABLE = "not_viable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 
 from nestedga.errors import SettingError
 from nestedga.record import journal
+from nestedga.record.events import RunBegan, RunEnded
 from nestedga.states.state import State
 
 # Settings that may differ when a run goes on: none of them changes what a member's training gives.
@@ -63,7 +65,13 @@ class RunFolder:
         """True when the run came to its own end, False while something is left to do."""
         if parts := self.parts:
             return all(part.is_complete for part in parts)
-        return any(record["event"] == "end" and record["status"] == "complete" for record in journal.read(self.journal))
+        ends = (line.event for line in journal.lines(self.journal) if isinstance(line.event, RunEnded))
+        return any(end.status == "complete" for end in ends)
+
+    @property
+    def config_digest(self) -> str:
+        """SHA-256 of the file of the settings."""
+        return hashlib.sha256(self.config.read_bytes()).hexdigest()
 
     def make(self) -> None:
         """Makes the folders in which all ranks write."""
@@ -203,6 +211,23 @@ def write_beside(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def check_untouched(folder: RunFolder) -> None:
+    """The settings that lie in a folder are those with which the run was begun, in each part of the world.
+
+    Raises:
+        SettingError: a file of settings was changed since.
+    """
+    folders: Sequence[RunFolder] = folder.parts or [folder]
+    for part in folders:
+        starts = (line.event for line in journal.lines(part.journal) if isinstance(line.event, RunBegan))
+        digest = next((start.config_digest for start in starts if start.config_digest), None)  # format 1 has none
+        if digest is not None and part.config_digest != digest:
+            raise SettingError(
+                f"resume=true: {part.config} was changed since the run was begun (its SHA-256 is not the journal's); "
+                "restore the file, or begin a new run"
+            )
 
 
 def check_same(now: dict[str, Any], folder: RunFolder) -> None:

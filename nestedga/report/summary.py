@@ -31,25 +31,25 @@ def summarise(history: History) -> dict[str, Any]:
             "genotype": member.genotype,
             "fitness_fom": evaluation.fom,
             "fitness": evaluation.metrics,
-            "test": history.test["metrics"] if history.test else None,
+            "test": history.test.metrics if history.test else None,
             "lineage": [ancestor.id for ancestor in history.lineage(member.id)],
         }
     several = len(history.objectives) > 1
     return {
         "status": history.status,
-        "experiment": history.header["experiment"],
-        "part": history.part,
-        "objective": history.header["objective"],
+        "experiment": history.start.experiment,
+        "part": history.start.part,
+        "objective": history.start.objective,
         "best": best,
         "pareto_front": [_of_front(history, member_id) for member_id in history.front.ids] if several else None,
         "hypervolume": _hypervolume(history) if several and history.front.ids else None,
         "evaluations": history.counts,
-        "immigrants": len(history.origins),
-        "seconds": history.seconds,
-        "group_seconds": history.group_seconds,
-        "ledger": history.ledger,
+        "immigrants": len(history.members.origins),
+        "seconds": history.seconds.wall,
+        "group_seconds": history.seconds.total,
+        "ledger": history.seconds.ledger,
         "layout": history.layout,
-        "versions": history.header["versions"],
+        "versions": history.start.versions,
     }
 
 
@@ -79,7 +79,7 @@ def _hypervolume(history: History) -> dict[str, Any]:
 def schedule_table(history: History) -> Table:
     """The hyperparameters along the best member's lineage; an interval that changes nothing is left out."""
     assert history.best_id is not None
-    unit = history.header["unit"]
+    unit = history.start.unit
     line = history.lineage(history.best_id)
     genes = _genes(line)
     table = Table(
@@ -95,7 +95,8 @@ def schedule_table(history: History) -> Table:
         if member.genotype != before or member is line[-1]:
             values = [short(member.genotype.get(path, "")) for path in genes]
             values += [short(value) for value in history.evaluation(member.id).values]
-            whence = "part {}, member {}".format(*history.origins[member.id]) if member.id < 0 else str(member.id)
+            origin = history.members.origins.get(member.id)
+            whence = f"part {origin.part}, member {origin.member_id}" if origin else str(member.id)
             table.add_row(whence, str(trained), *values)
         trained, before = trained + member.budget, member.genotype
     return table
@@ -104,8 +105,9 @@ def schedule_table(history: History) -> Table:
 def time_table(history: History) -> Table:
     """Where the groups' seconds went; the shares are of the wall clock and sum to what is accounted for."""
     table = Table("activity", "seconds", "share", title="time of the groups", title_justify="left")
-    for activity, seconds in (*history.ledger.items(), ("all", sum(history.ledger.values()))):
-        table.add_row(activity, f"{seconds:.1f}", f"{seconds / (history.group_seconds or 1.0):.1%}")
+    ledger = history.seconds.ledger
+    for activity, seconds in (*ledger.items(), ("all", sum(ledger.values()))):
+        table.add_row(activity, f"{seconds:.1f}", f"{seconds / (history.seconds.total or 1.0):.1%}")
     return table
 
 
@@ -127,15 +129,15 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(history.counts.items()))
     facts = Table.grid(padding=(0, 2))
     facts.add_row(
-        "run" if history.part is None else f"part {history.part}",
-        f"{history.status}: {counts} in {history.seconds:.1f} s",
+        "run" if history.start.part is None else f"part {history.start.part}",
+        f"{history.status}: {counts} in {history.seconds.wall:.1f} s",
     )
     parts: list[RenderableType] = [Text(""), facts, time_table(history)]
     if history.best_id is not None:
         best, evaluation = history.member(history.best_id), history.evaluation(history.best_id)
         facts.add_row("best", f"member {best.id} (slot {best.slot}, generation {best.generation})")
         facts.add_row("  fitness", _metrics(evaluation.metrics))
-        facts.add_row("  test", _metrics(history.test["metrics"]) if history.test else "not read")
+        facts.add_row("  test", _metrics(history.test.metrics) if history.test else "not read")
         parts.append(schedule_table(history))
         if len(history.objectives) > 1:
             reference = ", ".join(

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
 from nestedga.coordination.serve import serve
 from nestedga.coordination.thinker import LocalThinker, Thinker
 from nestedga.population.space import Space
 from nestedga.protocol.layout import Layout
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.search.base import Search
 from nestedga.simulate.clock import Clock, PlayedThinker
 from nestedga.simulate.played import NUM_SAMPLES, NoFiles, PlayedGroups, resident_bytes
@@ -81,12 +84,10 @@ def simulate(
     book = Journal(journal_path, clock=clock)
     coordinator = Coordinator(
         thinker,
-        book,
+        EventLog(book, Members(("min",))),
         NoFiles(),
-        modes=("min",),
-        layout=layout,
-        nodes=[rank // settings.ranks_per_node for rank in range(sum(layout.sizes))],
-        max_seconds=settings.seconds,
+        Groups(layout, [rank // settings.ranks_per_node for rank in range(sum(layout.sizes))]),
+        Rules(max_seconds=settings.seconds),
         clock=clock,
     )
     began = time.perf_counter()

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from nestedga.errors import SettingError
-from nestedga.population.member import Status
 from nestedga.record import journal
+from nestedga.record.events import MemberTold
 
 
 @dataclass
@@ -119,8 +119,8 @@ def _lomax(settings: SimulateConfig) -> Draw:
 def _recorded(settings: SimulateConfig) -> Draw:
     path = Path(str(settings.journal))
     path = path / "journal.jsonl" if path.is_dir() else path
-    told = (record["evaluation"] for record in journal.read(path) if record["event"] == "tell")
-    seconds = [evaluation["seconds"] for evaluation in told if evaluation["status"] == Status.OK.value]
+    told = (line.event.evaluation for line in journal.lines(path) if isinstance(line.event, MemberTold))
+    seconds = [evaluation.seconds for evaluation in told if evaluation.ok]
     if not sum(seconds):
         raise SettingError(f"simulate.journal={settings.journal} has no evaluation that took any time; name another")
     return lambda rng: rng.choice(seconds)

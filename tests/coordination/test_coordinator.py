@@ -5,11 +5,14 @@ import json
 import math
 from collections import Counter
 from functools import partial
+from time import monotonic
 
 import numpy as np
 import pytest
 
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
 from nestedga.coordination.thinker import LocalThinker
 from nestedga.errors import SettingError
 from nestedga.population.genes import FloatGene
@@ -20,6 +23,7 @@ from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Durable, Evaluated, OrderKind, Prefetch, Ready, Stopped
 from nestedga.record import journal
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
 from nestedga.search.sampling.sampling import Sampling
@@ -142,12 +146,13 @@ class Thinking(PlayedThinker):
         return super().poll() if self._left < 0 else None
 
 
-def coordinate(thinker, book, files, layout, *, modes=("min",), **more):
+def coordinate(thinker, book, files, layout, *, nodes=None, modes=("min",), migration=None, clock=monotonic, **rules):
     """A coordinator that has replayed its journal; for a search, or for one that thinks elsewhere."""
     thinker = thinker if isinstance(thinker, Thinking) else LocalThinker(thinker)
     layout = layout if isinstance(layout, Layout) else Layout((1,) * layout)
-    coordinator = Coordinator(thinker, Journal(book), files, modes=modes, layout=layout, **more)
-    coordinator.replay(journal.read(book))
+    log = EventLog(Journal(book), Members(modes))
+    coordinator = Coordinator(thinker, log, files, Groups(layout, nodes), Rules(**rules), migration, clock)
+    coordinator.replay(journal.lines(book))
     return coordinator
 
 

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nestedga.record import journal
 from nestedga.record.history import History
-from nestedga.report.live.progress import render
+from nestedga.report.live.bars import render
 from nestedga.report.live.tensorboard import TensorBoard
 from nestedga.report.summary import summarise
 
@@ -61,8 +61,8 @@ def test_tensorboard_shows_the_population_and_where_time_goes(answer):
 
 def test_tensorboard_can_be_deleted_and_made_again(answer, tmp_path):
     rebuilt, history = TensorBoard(tmp_path / "again"), History(answer.folder / "journal.jsonl")
-    for record in answer.records:
-        rebuilt.show(record, history.take(record), history)
+    for line in journal.lines(answer.folder / "journal.jsonl"):
+        rebuilt.show(line, history.take(line), history)
     rebuilt.close()
     for folder in (answer.folder / "tensorboard").iterdir():
         assert scalars(folder) == scalars(tmp_path / "again" / folder.name)
@@ -103,7 +103,7 @@ def test_the_display_renders_at_every_moment(answer):
     history = History(answer.folder / "journal.jsonl")
     console = Console(file=io.StringIO(), width=100)
     console.print(render(history, 0.0))
-    for record in journal.read(answer.folder / "journal.jsonl"):
-        history.take(record)
-        console.print(render(history, record["time"]))
+    for line in journal.lines(answer.folder / "journal.jsonl"):
+        history.take(line)
+        console.print(render(history, line.time))
     assert "generation 5/5" in console.file.getvalue()

@@ -9,7 +9,9 @@ from random import Random
 
 import pytest
 
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
 from nestedga.coordination.thinker import LocalThinker
 from nestedga.errors import SettingError
 from nestedga.population.genes import FloatGene
@@ -18,7 +20,9 @@ from nestedga.population.space import Space
 from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Ready, Source
 from nestedga.record import journal
+from nestedga.record.events import MemberTold
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.search.evolution.steady_state import SteadyState
 from nestedga.search.model_based.model_based import ModelBased
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
@@ -91,8 +95,7 @@ def test_a_queue_is_as_long_as_the_theory_of_one_repairman_says(tmp_path):
     book = Journal(tmp_path / "exponential.jsonl")
     rng = Random(0)
     for number in range(20_000):
-        evaluation = {"status": "ok", "seconds": rng.expovariate(1.0), "member_id": number}
-        book.record("tell", group=0, evaluation=evaluation)
+        book.record(MemberTold(0, Evaluation(number, 0.0, seconds=rng.expovariate(1.0))))
     book.close()
     figures = play(tmp_path / "run", lambda: search(groups=2), **config, seconds=5_000.0, decision=d)
     assert figures["coordinator_busy_share"] == pytest.approx(busy / (busy + 0.5), rel=0.02)
@@ -150,8 +153,10 @@ def test_its_journal_is_a_run_that_can_go_on(tmp_path, name):
     assert records[-1]["event"] == "end" and records[-1]["status"] == "max_seconds"
     rebuilt = SEARCHES[name]()
     book = Journal(tmp_path / "rest.jsonl")
-    coordinator = Coordinator(LocalThinker(rebuilt), book, NoFiles(), modes=("min",), layout=Layout((1,)))
-    coordinator.replay(records)
+    coordinator = Coordinator(
+        LocalThinker(rebuilt), EventLog(book, Members(("min",))), NoFiles(), Groups(Layout((1,))), Rules()
+    )
+    coordinator.replay(journal.lines(tmp_path / "journal.jsonl"))
     assert [coordinator.best.id] == records[-1]["front"]
     with pytest.raises(ValueError, match="told before|cannot|never asked"):
         rebuilt.tell(Evaluation(told[-1], 0.0))

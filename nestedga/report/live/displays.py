@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from nestedga.record.history import History
-from nestedga.record.journal import Record
+from nestedga.record.line import Line
 from nestedga.record.run_folder import RunFolder
-from nestedga.report.live.progress import Bars, Lines
+from nestedga.report.live.bars import Bars
+from nestedga.report.live.guard import Guard
+from nestedga.report.live.lines import Lines
 from nestedga.report.live.tensorboard import TensorBoard
 
 
 class Displays:
-    """Records wait here until somebody has time to show them: no group waits for a display.
+    """Lines wait here until somebody has time to show them: no group waits for a display, and none can end a run.
 
     Args:
         folder: of the run.
@@ -24,27 +26,31 @@ class Displays:
 
     def __init__(self, folder: RunFolder, live: bool) -> None:
         self.history = History(folder.journal)
-        self._tensorboard = TensorBoard(folder.tensorboard)
-        self._progress = Bars(self.history) if live else Lines()
-        self._waiting: list[Record] = []
+        self._tensorboard = Guard("TensorBoard", lambda: TensorBoard(folder.tensorboard))
+        self._progress = Guard("the display", lambda: Bars(self.history) if live else Lines())
+        self._waiting: list[Line] = []
 
-    def put(self, record: Record) -> None:
-        """Keeps a record that has just been made."""
-        self._waiting.append(record)
+    def put(self, line: Line) -> None:
+        """Keeps a line that has just been made."""
+        self._waiting.append(line)
 
     def show(self) -> None:
-        """Shows all records that wait; they must be on disk."""
-        for record in self._waiting:
-            told = self.history.take(record)
-            self._tensorboard.show(record, told, self.history)
-            self._progress.show(record, told, self.history)
+        """Shows all lines that wait; they must be on disk."""
+        for line in self._waiting:
+            told = self.history.take(line)
+            self._tensorboard.show(line, told, self.history)
+            self._progress.show(line, told, self.history)
         self._waiting.clear()
 
-    def replayed(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Earlier records on their way to the coordinator; nobody is told of them line by line once more."""
-        for record in records:
-            self._tensorboard.show(record, self.history.take(record), self.history)
-            yield record
+    def replayed(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Earlier lines on their way to the coordinator; nobody is told of them one by one once more.
+
+        Raises:
+            JournalError: a line cannot follow those before it.
+        """
+        for line in lines:
+            self._tensorboard.show(line, self.history.take(line), self.history)
+            yield line
 
     def close(self) -> None:
         """Shows what waits, and ends."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 
@@ -16,8 +16,11 @@ import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from nestedga.record.history import History, Told
-from nestedga.record.journal import Record
+from nestedga.population.member import Evaluation
+from nestedga.record.events import TestRead
+from nestedga.record.history import History
+from nestedga.record.line import Line
+from nestedga.record.members import Told
 
 MOST_SLOTS = 256  # with a run of their own: each is an open file, and nobody could tell more curves apart
 
@@ -35,15 +38,15 @@ class TensorBoard:
         self._trained: dict[int, int] = {}  # length trained, by slot
         self._charged: dict[str, float] = {}  # the ledger at the last row
 
-    def show(self, record: Record, told: Told | None, history: History) -> None:
-        """Writes what a record says that the history has just taken in."""
+    def show(self, line: Line, told: Told | None, history: History) -> None:
+        """Writes what a line says that the history has just taken in."""
         if told is not None:
-            self._write_evaluation(told, record["time"])
-            if told.row is not None:
-                self._write_row(told, history)
-        elif record["event"] == "test":
-            scalars = {f"test/{name}": value for name, value in record["metrics"].items()}
-            self._write("population", record["time"], {max(self._trained.values()): scalars})
+            self._write_evaluation(told, line.time)
+        if history.completed_row is not None:
+            self._write_row(history.completed_row, history)
+        if isinstance(line.event, TestRead):
+            scalars = {f"test/{name}": value for name, value in line.event.metrics.items()}
+            self._write("population", line.time, {max(self._trained.values()): scalars})
 
     def close(self) -> None:
         for file in self._files.values():
@@ -59,23 +62,24 @@ class TensorBoard:
             ranks = {"ranks": float(told.evaluation.ranks)}
             self._write(f"slot_{member.slot:03d}", time, {before: genes, after: fitness | ranks})
 
-    def _write_row(self, told: Told, history: History) -> None:
-        assert told.row is not None
+    def _write_row(self, row: Sequence[Evaluation], history: History) -> None:
         step = sum(self._trained.values()) // len(self._trained)  # the mean slot's; members differ in length
         scalars: dict[str, float] = {}
         for number, name in enumerate(history.objectives.names):
-            if spread := history.spread(told.row, number):
+            if spread := history.spread(row, number):
                 scalars |= zip((f"{name}/best", f"{name}/median", f"{name}/worst"), spread, strict=True)
             if history.front.ids:
                 scalars[f"{name}/best_so_far"] = history.best_values[number]
         if len(history.objectives) > 1:
             scalars |= {"front/members": len(history.front.ids), "front/hypervolume": history.front.hypervolume()}
-        spent = {activity: seconds - self._charged.get(activity, 0.0) for activity, seconds in history.ledger.items()}
-        self._charged = dict(history.ledger)
+        spent = {
+            activity: seconds - self._charged.get(activity, 0.0) for activity, seconds in history.seconds.ledger.items()
+        }
+        self._charged = dict(history.seconds.ledger)
         total = sum(spent.values()) or 1.0
         scalars |= {f"time/{activity}": seconds / total for activity, seconds in spent.items()}
-        scalars["failed"] = float(sum(not evaluation.ok for evaluation in told.row))
-        self._write("population", history.now, {step: scalars})
+        scalars["failed"] = float(sum(not evaluation.ok for evaluation in row))
+        self._write("population", history.seconds.now, {step: scalars})
 
     def _write(self, run: str, time: float, scalars: Mapping[int, Mapping[str, float]]) -> None:
         """Appends an event for each step that has scalars."""

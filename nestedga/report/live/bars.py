@@ -1,0 +1,81 @@
+"""Live progress in a terminal: bars, and what every group does."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nestedga.record.history import History
+from nestedga.record.line import Line
+from nestedga.record.members import Told
+from nestedga.report.live.words import clock, front, generation, to_go
+from nestedga.report.numbers import figure
+
+MOST_GROUPS = 16  # more would not fit a terminal
+
+
+class Bars:
+    """A live display: all evaluations, the batch that is coming in, and what every group does."""
+
+    def __init__(self, history: History) -> None:
+        self._live = Live(get_renderable=lambda: render(history, time.time()), refresh_per_second=4)
+        self._live.start()
+
+    def show(self, line: Line, told: Told | None, history: History) -> None:
+        """The live display looks at the history by itself, in a thread of its own."""
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def render(history: History, now: float) -> RenderableType:
+    """The display of a run at a moment."""
+    if not history.num_starts:
+        return Text("the journal is empty so far")
+    name = history.objectives.names[0]
+    bars = Table.grid(padding=(0, 1))
+    told, total = history.num_evaluated, history.start.num_evaluations
+    if total:
+        bars.add_row(
+            "evaluations",
+            ProgressBar(total, told, width=40),
+            f"{told}/{total}",
+            f"{clock(now - history.began)}{to_go(history, now)}",
+        )
+    size = history.start.population_size
+    bars.add_row(
+        "this generation",
+        ProgressBar(size, len(history.row), width=40),
+        f"{len(history.row)}/{size}",
+        generation(history),
+    )
+    title = f"{history.name}: {history.layout}; {history.start.search}; {history.status}"
+    best = "no member so far"
+    if history.best_id is not None:
+        best = f"best {name} {figure(history.best_values[0])}, member {history.best_id}"
+        if len(history.objectives) > 1:
+            best += f"; {front(history)}"
+    failed = sum(count for status, count in history.counts.items() if status != "ok")
+    best += f"; {failed} failed" if failed else ""
+    return Group(Text(title, style="bold"), bars, Text(best), _groups(history, now))
+
+
+def _groups(history: History, now: float) -> Table:
+    """Who is with which group, since when, and with which genes."""
+    table = Table("group", "ranks", "member", "slot", "generation", "since", "genes", box=None)
+    for group, running in sorted(history.running.items())[:MOST_GROUPS]:
+        member = history.member(running.member_id)
+        genes = ", ".join(f"{path}={_value(value)}" for path, value in member.genotype.items())
+        what = f"{member.id}" if running.task.value == "train" else f"{member.id} ({running.task.value})"
+        place, lived = (str(group), str(history.seconds.groups[group])), (str(member.slot), str(member.generation))
+        table.add_row(*place, what, *lived, f"{now - running.since:.0f} s", genes)
+    return table
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
