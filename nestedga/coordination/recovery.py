@@ -17,7 +17,7 @@ from nestedga.record.events import MemberAsked, MemberEmigrated
 from nestedga.record.line import Line
 from nestedga.record.members import Told
 
-MOST_FAILURES = 3  # in a row, for want of one state, before the job gives up
+MOST_FAILURES = 3  # in a row: how often one state is lost, trained again and not to be had, before the job gives up
 FORGET_LINES = 10_000  # of a journal that is replayed, after which what nobody wants is let go
 
 
@@ -97,18 +97,21 @@ class Recovery:
         Raises:
             SettingError: so it was several times in a row, though the member was trained again between.
         """
-        self._failures[member_id] += 1
+        was_lost = self._states.is_lost(member_id)  # several groups may have waited for it
+        holders = [holder for source in order.sources if source.member_id == member_id for holder in source.holders]
+        self._states.discard(member_id, (*holders, group))
+        if self._states.is_lost(member_id) and not was_lost:
+            self._failures[member_id] += 1
         if self._failures[member_id] == MOST_FAILURES:
             raise SettingError(
                 f"the state of member {member_id} was not to be had {MOST_FAILURES} times in a row, from memory or "
                 "from disk; see that the run folder can be written and read from every node, and that states.* leave "
                 "room for it, then go on with resume=true"
             )
-        holders = [holder for source in order.sources if source.member_id == member_id for holder in source.holders]
-        self._states.discard(member_id, (*holders, group))
-        for told in self._log.lineage(member_id) if self._states.is_lost(member_id) else ():
-            if told.member.id not in self._states:  # forgotten, for the state was safe
-                self._states.add(told)
+        if any(parent not in self._states for parent in self._states.member(member_id).weights_parents):
+            for told in self._log.lineage(member_id):  # forgotten, for the state was safe
+                if told.member.id not in self._states:
+                    self._states.add(told)
 
     def obtained(self, order: Order) -> None:
         """An order was carried out, so its states were to be had."""
