@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import threading
 import traceback
 from typing import NoReturn
 
-from nestedga.coordination.search_process import SearchProcess
 from nestedga.errors import SettingError
 from nestedga.job.configuration import Configuration
 from nestedga.job.overrides import jobs_of
-from nestedga.job.plan import make_parts, make_search
 from nestedga.job.show import show
-from nestedga.rank.launcher import die_with_launcher, launched_rank, launched_size
+from nestedga.rank.launcher import die_with_launcher, launched_rank
 
 HYDRA_OWN = (
     "--help",
@@ -51,7 +48,6 @@ def main() -> NoReturn:
 
 def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
     die_with_launcher()
-    search_process = _spawn_search_process(configurations)
     from nestedga.comm.groups import Elsewhere, start_mpi
     from nestedga.comm.lifeline import Lifeline, tells_of_death
 
@@ -72,23 +68,10 @@ def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
         for number, configuration in enumerate(configurations):
             if multirun and world.Get_rank() == 0:
                 print(f"nestedga: job {number}, the last is {len(configurations) - 1}", flush=True)
-            codes.append(run_job(world, lifeline, configuration, number if multirun else None, search_process))
+            codes.append(run_job(world, lifeline, configuration, number if multirun else None))
         lifeline.end_well(max(codes))
     except BaseException as error:  # noqa: BLE001 (whatever it is, the other ranks must not be left waiting)
         end(error)
-
-
-def _spawn_search_process(configurations: list[Configuration]) -> SearchProcess | None:
-    """Before MPI starts, where a coordinator will be and a search is slow; what is wrong is said later, by all."""
-    rank, size = launched_rank() or 0, launched_size()
-    for configuration in configurations:
-        with contextlib.suppress(SettingError):
-            settings, coordinators = configuration.settings, [0]
-            if settings.coordinator.count > 1:
-                coordinators = [layout.first for layout in make_parts(settings, size)]
-            if rank in coordinators and make_search(settings).slow:
-                return SearchProcess(make_search)
-    return None
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

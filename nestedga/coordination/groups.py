@@ -16,16 +16,17 @@ class Groups:
 
     Args:
         layout: the groups at first; each is idle once it says so.
-        nodes: the node of each world rank.
+        nodes: the node of each world rank; None: all are on one.
 
     Attributes:
+        nodes: the node of each world rank.
         num_idle: groups.
         num_idle_ranks: of these groups, together.
     """
 
-    def __init__(self, layout: Layout, nodes: Sequence[int]) -> None:
+    def __init__(self, layout: Layout, nodes: Sequence[int] | None = None) -> None:
         self.num_idle = self.num_idle_ranks = 0
-        self._nodes = nodes
+        self.nodes = [0] * (layout.first + sum(layout.sizes)) if nodes is None else nodes
         self._ranks = {ranks[0]: ranks for ranks in layout.groups}
         self._idle: dict[int, dict[int, set[int]]] = {}  # by size and node
         self._forming = set(layout.leaders)
@@ -46,23 +47,28 @@ class Groups:
         return {group: len(ranks) for group, ranks in self._ranks.items()}
 
     @property
+    def differ(self) -> bool:
+        """Whether some have more ranks than others."""
+        return len({len(ranks) for ranks in self._ranks.values()}) > 1
+
+    @property
     def forming(self) -> bool:
         """Whether some of the groups are not ready yet, or of the former ones not gone yet."""
         return bool(self._forming or self._num_dissolving)
 
     def is_idle(self, group: int) -> bool:
         nodes = self._idle.get(len(self._ranks[group]), {})
-        return group in nodes.get(self._nodes[group], ())
+        return group in nodes.get(self.nodes[group], ())
 
     def add_idle(self, group: int) -> None:
         size = len(self._ranks[group])
-        self._idle.setdefault(size, {}).setdefault(self._nodes[group], set()).add(group)
+        self._idle.setdefault(size, {}).setdefault(self.nodes[group], set()).add(group)
         self.num_idle += 1
         self.num_idle_ranks += size
 
     def take(self, group: int) -> None:
         """It is idle no more."""
-        size, node = len(self._ranks[group]), self._nodes[group]
+        size, node = len(self._ranks[group]), self.nodes[group]
         self._idle[size][node].remove(group)
         if not self._idle[size][node]:
             del self._idle[size][node]
@@ -76,7 +82,7 @@ class Groups:
         by_node = self._idle[max(self._idle)]
         near = None
         for holder in holders:
-            groups = by_node.get(self._nodes[holder])
+            groups = by_node.get(self.nodes[holder])
             if groups and holder in groups:
                 return holder
             near = near or groups
@@ -118,8 +124,8 @@ class Groups:
     def _by_node(self, ranks: Iterable[int]) -> Iterator[int]:
         """Those of the node with most of them first, so that large groups, formed first, stay on few nodes."""
         ranks = list(ranks)
-        num_of = Counter(self._nodes[rank] for rank in ranks)
-        return iter(sorted(ranks, key=lambda rank: (-num_of[self._nodes[rank]], self._nodes[rank], rank)))
+        num_of = Counter(self.nodes[rank] for rank in ranks)
+        return iter(sorted(ranks, key=lambda rank: (-num_of[self.nodes[rank]], self.nodes[rank], rank)))
 
     def add_ready(self, group: int) -> None:
         """A group is idle for the first time."""

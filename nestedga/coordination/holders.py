@@ -48,6 +48,13 @@ class Holders:
         tree.add(leader, self._nodes[leader])
         return Source(member_id, (first, *tree.others(first, leader)))
 
+    def discard(self, member_id: int, leaders: Iterable[int]) -> Iterable[int]:
+        """These leaders have a state no more; gives others whose copy may go, for nobody is left to send it."""
+        if (tree := self._trees.get(member_id)) is None:
+            return ()
+        tree.discard(leaders)
+        return () if tree.can_send else self._trees.pop(member_id).holders
+
     def forget(self, wanted: set[int]) -> Iterable[tuple[int, int]]:
         """Drops all states but the wanted ones; gives (leader, member id) of each copy that may go."""
         for member_id in [i for i in self._trees if i not in wanted]:
@@ -78,6 +85,17 @@ class _Tree:
         if free:
             self._free[node] = free  # behind the others
         return leader
+
+    @property
+    def can_send(self) -> bool:
+        """Whether somebody is left who may be asked."""
+        return bool(self._free)
+
+    def discard(self, leaders: Iterable[int]) -> None:
+        gone = set(leaders)
+        self.holders = {leader: count for leader, count in self.holders.items() if leader not in gone}
+        rest = {node: deque(leader for leader in free if leader not in gone) for node, free in self._free.items()}
+        self._free = {node: free for node, free in rest.items() if free}
 
     def others(self, *asked: int) -> Iterable[int]:
         """Whom to turn to where those asked have lost the state: its producer."""

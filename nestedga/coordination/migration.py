@@ -8,8 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from nestedga.population.member import Evaluation, Member
+from nestedga.coordination.state_directory import StateDirectory
 from nestedga.protocol.messages import Ended, Letter, Migrant
+from nestedga.record.events import MemberEmigrated, MemberImmigrated, Origin
+from nestedga.record.members import Members
 
 
 class MigrationFiles(Protocol):
@@ -59,58 +61,57 @@ class Migration:
         self._seed = seed
         self._files = files
         self._post = post
-        self._emigrants: set[int] = set()
-        self._told_at_last = 0  # evaluations of this part at the last emigration
-        self._num_immigrants = 0
+        self._evaluated_at_last = 0  # evaluations of this part at the last emigration
 
     # Out
 
-    def is_open(self, num_told: int) -> bool:
-        """Whether somebody may emigrate, after so many evaluations of this part."""
-        due = self._interval is not None and num_told - self._told_at_last >= self._interval
-        return due and bool(self.running)
+    def emigrant(self, members: Members, states: StateDirectory) -> MemberEmigrated | None:
+        """Who goes to another part now: the best that has not gone before, once its state is on disk.
 
-    def has_left(self, member_id: int) -> bool:
-        """Whether a member has emigrated; nobody does so twice."""
-        return member_id in self._emigrants
+        The state waits for it there from now on, for its file may be removed here before the letter is read.
+        """
+        due = self._interval is not None and members.num_evaluated - self._evaluated_at_last >= self._interval
+        if not due or not self.running:
+            return None
+        for member_id in members.front.ids:
+            has_state = states.has_state(member_id)
+            if member_id in members.emigrants or (has_state and not states.is_durable(member_id)):
+                continue  # nobody goes twice
+            part = self._destination(len(members.emigrants))
+            if has_state:
+                self._files.hand_over(member_id, part)
+            return MemberEmigrated(member_id, part)
+        return None
 
-    def destination(self) -> int:
-        """Where the next emigrant goes; parts that have ended are passed over."""
-        others = sorted(self.running, key=lambda part: (part - self._part) % self._num_parts)
-        if self._topology == "ring":
-            return others[0]
-        rng = np.random.default_rng([self._seed, len(self._emigrants)])
-        return others[int(rng.integers(len(others)))]
+    def note(self, members: Members) -> None:
+        """Somebody has emigrated."""
+        self._evaluated_at_last = members.num_evaluated
 
-    def hand_over(self, member_id: int, part: int) -> None:
-        """Its state waits for it there from now on."""
-        self._files.hand_over(member_id, part)
-
-    def note(self, member_id: int, num_told: int) -> None:
-        """A member has emigrated, after so many evaluations of this part."""
-        self._emigrants.add(member_id)
-        self._told_at_last = num_told
-
-    def send(self, member: Member, evaluation: Evaluation, part: int) -> None:
-        """The letter goes out; its state must have been handed over."""
-        self._post(part, Migrant(self._part, member, evaluation))
+    def send(self, event: MemberEmigrated, states: StateDirectory) -> None:
+        """The letter goes out, once the journal says so on disk."""
+        member, evaluation = states.member(event.member_id), states.evaluation(event.member_id)
+        self._post(event.part, Migrant(self._part, member, evaluation))
 
     def end(self) -> None:
         """Tells all others that this part has ended."""
         for part in set(range(self._num_parts)) - {self._part}:
             self._post(part, Ended(self._part))
 
+    def _destination(self, num_gone: int) -> int:
+        """Where the next emigrant goes; parts that have ended are passed over."""
+        others = sorted(self.running, key=lambda part: (part - self._part) % self._num_parts)
+        if self._topology == "ring":
+            return others[0]
+        rng = np.random.default_rng([self._seed, num_gone])
+        return others[int(rng.integers(len(others)))]
+
     # In
 
-    def admit(self, migrant: Migrant) -> tuple[Member, Evaluation]:
+    def admit(self, migrant: Migrant, members: Members) -> MemberImmigrated:
         """An immigrant as a member of this part: its parents are elsewhere, and its id is -1, -2, ... in turn."""
-        own_id = -1 - self._num_immigrants
+        own_id = -1 - len(members.origins)
         if migrant.evaluation.checksum is not None:
             self._files.take_in(migrant.part, migrant.member.id, own_id)
-        self._num_immigrants += 1
         member = replace(migrant.member, id=own_id, hyper_parents=(), weights_parents=(), weights_crossover=None)
-        return member, replace(migrant.evaluation, member_id=own_id, ledger={})
-
-    def readmit(self) -> None:
-        """From the journal: somebody was admitted."""
-        self._num_immigrants += 1
+        evaluation = replace(migrant.evaluation, member_id=own_id, ledger={})
+        return MemberImmigrated(member, evaluation, Origin(migrant.part, migrant.member.id))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from nestedga.population.member import Member
 
 
-class Place(NamedTuple):
+class Candidate(NamedTuple):
     """A member that waits, and the group that it is earmarked for, if any."""
 
     member: Member
@@ -43,21 +43,26 @@ class Queue:
         if self._promise is not None:
             self._free = {member.id: member for member in sorted(self._free.values(), key=self._promise)}
 
-    def places(self, idle: Iterable[int]) -> Iterator[Place]:
+    def put_back(self, member: Member) -> None:
+        """A member that was handed out waits again, before all others of its promise."""
+        self._free = {member.id: member, **self._free}
+        self.add(())
+
+    def candidates(self, idle: Iterable[int]) -> Iterator[Candidate]:
         """Who may be handed out, in turn: those earmarked for groups that are idle now, the free, all others."""
         if self._earmarked:
             for group in [group for group in idle if group in self._earmarked]:
-                yield Place(self._earmarked[group], group)
-        yield from (Place(member, None) for member in self._free.values())
-        yield from (Place(member, group) for group, member in self._earmarked.items())
+                yield Candidate(self._earmarked[group], group)
+        yield from (Candidate(member, None) for member in self._free.values())
+        yield from (Candidate(member, group) for group, member in self._earmarked.items())
 
-    def take(self, place: Place) -> None:
+    def take(self, candidate: Candidate) -> None:
         """A member is handed out; a busy group that it was meant for may have another."""
-        if place.group is None:
-            del self._free[place.member.id]
+        if candidate.group is None:
+            del self._free[candidate.member.id]
         else:
-            del self._earmarked[place.group]
-            self._unmarked.add(place.group)
+            del self._earmarked[candidate.group]
+            self._unmarked.add(candidate.group)
 
     def add_busy(self, group: int) -> None:
         """A group has something to do, and may have somebody earmarked."""

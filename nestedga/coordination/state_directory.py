@@ -1,4 +1,4 @@
-"""What members leave behind: whose states are kept, where they are, and who of all was best."""
+"""Where the states are that members leave behind, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -11,60 +11,57 @@ from nestedga.coordination.holders import Holders
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.messages import Source
 from nestedga.record.front import Front
+from nestedga.record.members import Told
 
 
 class StateFiles(Protocol):
     """Durable copies of states, by member id."""
 
-    def intact(self, member_id: int) -> bool: ...
+    def intact(self, member_id: int) -> bool:
+        """Whether a file is there and whole."""
+        ...
 
-    def remove(self, member_id: int) -> None: ...
+    def remove(self, member_id: int) -> None:
+        """Deletes a file."""
+        ...
 
-    def all(self) -> Iterable[int]: ...
+    def all(self) -> Iterable[int]:
+        """Whose files there are, whole or not."""
+        ...
 
 
 class StateDirectory:
-    """Members whose state somebody may still want, with what is known of them.
+    """Members whose state somebody may still want, and where it is: with leaders, on disk, in both places or in none.
 
     Args:
         files: durable copies of states.
-        modes: ``min`` or ``max`` for each objective: the user's sign.
         nodes: the node of each world rank.
-        last_counts: the result of all is the last member that succeeded, and not the best.
-
-    Attributes:
-        front: of minimised objectives.
+        front: the members that are kept whatever the search wants.
     """
 
-    def __init__(
-        self, files: StateFiles, modes: Sequence[str], nodes: Sequence[int], last_counts: bool = False
-    ) -> None:
-        self.front = Front(last_counts)
+    def __init__(self, files: StateFiles, nodes: Sequence[int], front: Front) -> None:
         self._files = files
-        self._modes = tuple(modes)
-        self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
+        self._front = front
+        self._known: dict[int, Told] = {}  # whose state is wanted, or a wanted one's parent
         self._holders = Holders(nodes)
         self._durable: set[int] = set()
         self._removable: set[int] = set()  # whose files may go
-        self._to_drop: dict[int, list[int]] = defaultdict(list)  # by leader, told with its next order
+        self._to_drop: dict[int, set[int]] = defaultdict(set)  # by leader, told with its next order
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, member: Member, evaluation: Evaluation) -> Evaluation:
-        """Takes in a member that was evaluated; gives what the search is to be told.
+    def __contains__(self, member_id: int) -> bool:
+        return member_id in self._known
 
-        An immigrant may become the best only where it comes from.
-        """
-        minimised = evaluation.minimised(self._modes)
-        self._known[member.id] = (member, evaluation)
-        if minimised.ok and member.id >= 0:
-            self.front.add(member.id, minimised.values)
-        return minimised
+    def add(self, told: Told) -> None:
+        """A member was evaluated."""
+        self._known[told.member.id] = told
 
     def add_holder(self, member_id: int, leader: int) -> None:
         """A leader has a state that its group has just produced."""
         self._holders.add(member_id, leader)
+        self._keep(member_id, leader)
 
     def add_durable(self, member_ids: Iterable[int]) -> None:
         """States have come to disk."""
@@ -77,21 +74,18 @@ class StateDirectory:
         for member_id in on_disk - self._durable:
             self._files.remove(member_id)
 
-    @property
-    def best(self) -> Member | None:
-        """The best by the first objective; between equals, by the next."""
-        return self._known[self.front.ids[0]][0] if self.front.ids else None
-
     def member(self, member_id: int) -> Member:
-        return self._known[member_id][0]
+        """A known one."""
+        return self._known[member_id].member
 
     def evaluation(self, member_id: int) -> Evaluation:
-        return self._known[member_id][1]
+        """A known one's, in the user's sign."""
+        return self._known[member_id].evaluation
 
     def promise(self, member: Member) -> float:
         """What may be expected of a member before it is trained: its parent's minimised FoM, infinite without one."""
-        parents = [self.evaluation(parent) for parent in member.weights_parents[:1]]
-        return parents[0].minimised(self._modes).fom if parents else math.inf
+        parents = [self._known[parent] for parent in member.weights_parents[:1]]
+        return parents[0].minimised.fom if parents else math.inf
 
     # Where states are
 
@@ -100,6 +94,7 @@ class StateDirectory:
         return self.evaluation(member_id).checksum is not None
 
     def is_durable(self, member_id: int) -> bool:
+        """Whether it is on disk."""
         return member_id in self._durable
 
     def is_lost(self, member_id: int) -> bool:
@@ -112,7 +107,14 @@ class StateDirectory:
 
     def source(self, member_id: int, leader: int) -> Source:
         """Where a leader gets a state; it is a holder from now on."""
+        self._keep(member_id, leader)
         return self._holders.source(member_id, leader)
+
+    def discard(self, member_id: int, leaders: Iterable[int]) -> None:
+        """A state was not to be had from these leaders, nor from disk."""
+        self._durable.discard(member_id)
+        for leader in self._holders.discard(member_id, leaders):
+            self._to_drop[leader].add(member_id)
 
     # What is kept
 
@@ -122,8 +124,8 @@ class StateDirectory:
         Args:
             wanted: members whose state somebody may still begin with; the best and the front are kept besides.
         """
-        wanted = wanted | set(self.front.ids[:1])  # the test split is read for the best
-        front = set(self.front.ids)
+        wanted = wanted | set(self._front.ids[:1])  # the test split is read for the best
+        front = set(self._front.ids)
         kept = wanted | front
         rest = list(kept)
         while rest:
@@ -137,7 +139,7 @@ class StateDirectory:
         # Nobody begins with the rest of the front: to have it on disk is enough.
         in_memory = wanted | (front - self._durable)
         for leader, member_id in self._holders.forget(in_memory):
-            self._to_drop[leader].append(member_id)
+            self._to_drop[leader].add(member_id)
         self._removable |= self._durable - kept
         self._durable &= kept
 
@@ -155,3 +157,8 @@ class StateDirectory:
     def take_drops(self, leader: int) -> tuple[int, ...]:
         """States that a leader need not keep any more, since the last call."""
         return tuple(self._to_drop.pop(leader, ()))
+
+    def _keep(self, member_id: int, leader: int) -> None:
+        """A leader has a state again that it was to drop."""
+        if leader in self._to_drop:
+            self._to_drop[leader].discard(member_id)

@@ -13,21 +13,22 @@ import yaml
 
 from nestedga import __version__
 from nestedga.comm.groups import library_version
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
 from nestedga.coordination.migration import Migration
-from nestedga.coordination.search_process import DistantSearch, SearchProcess
-from nestedga.errors import SettingError
+from nestedga.coordination.thinker import Thinker
 from nestedga.job.plan import Plan
 from nestedga.rank.launcher import launched_rank
 from nestedga.record import journal
 from nestedga.record.events import FORMAT, RunBegan, RunResumed
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.live.displays import Displays
 from nestedga.report.live.guard import guarded
 from nestedga.report.live.lines import say
 from nestedga.report.summary import closing, show, summarise
-from nestedga.search.base import Generational, Search
 
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
@@ -38,7 +39,7 @@ class Desk:
     Args:
         folder: of the run, locked, or of the part.
         plan: the job's.
-        search_process: where a slow search needs one.
+        thinker: where the search thinks; closed at the end.
         nodes: the node of each world rank.
         migration: with the other parts; None: there are none.
         began: when the job began, on the monotonic clock.
@@ -55,14 +56,14 @@ class Desk:
         self,
         folder: RunFolder,
         plan: Plan,
-        search_process: SearchProcess | None,
+        thinker: Thinker,
         nodes: Sequence[int],
         migration: Migration | None,
         began: float,
     ) -> None:
         self._folder = folder
         self._plan = plan
-        self._search_process = search_process
+        self._thinker = thinker
         self._nodes = nodes
         self._migration = migration
         self._began = began
@@ -77,17 +78,12 @@ class Desk:
         self.displays = Displays(folder, live=sys.stdout.isatty() and launched_rank() is None)
         self._journal = Journal(folder.journal, self.displays.put)
         self.coordinator = Coordinator(
-            self._search(),
-            self._journal,
+            self._thinker,
+            EventLog(self._journal, Members(plan.objectives.modes, plan.search.last_counts)),
             folder,
-            modes=plan.objectives.modes,
-            layout=plan.layout,
-            nodes=self._nodes,
-            allocation=plan.allocation,
-            migration=self._migration,
-            max_seconds=plan.settings.run.max_seconds,
-            repeatable=plan.evaluator.repeatable,
-            last_counts=plan.search.last_counts,
+            Groups(plan.layout, self._nodes),
+            Rules(plan.allocation, plan.settings.run.max_seconds, plan.evaluator.repeatable),
+            self._migration,
         )
         self.coordinator.replay(self.displays.replayed(journal.lines(folder.journal)))
         self._warn_of_idle_ranks()
@@ -98,6 +94,7 @@ class Desk:
     def close(self) -> int:
         """Writes the summary and the best member; gives the exit code."""
         folder, plan, history = self._folder, self._plan, self.displays.history
+        self._thinker.close()
         self._journal.close()
         self.displays.close()
         write_beside(folder.summary, json.dumps(summarise(history), indent=2, allow_nan=False) + "\n")
@@ -117,17 +114,6 @@ class Desk:
         if history.status == "failed":
             say(plan.part, "no member succeeded; the first trace-back stands above, all in logs/", sys.stderr)
         return int(history.status == "failed")
-
-    def _search(self) -> Search | DistantSearch:
-        plan = self._plan
-        if not plan.search.slow:
-            return plan.search
-        if self._search_process is None:  # to be spawned before MPI started
-            raise SettingError(
-                f"coordinator.count={len(plan.parts)}: the launcher does not say how many ranks it starts, so "
-                f"{type(plan.search).__name__} has no process to think in; use mpirun or srun, or another search"
-            )
-        return self._search_process.begin(plan.search, plan.settings, plan.settings.run.stall_seconds)
 
     def _warn_of_idle_ranks(self) -> None:
         pieces, sizes = self._plan.settings.data.get("micro_batches"), self._plan.layout.sizes
@@ -153,8 +139,8 @@ class Desk:
             folder=str(self._folder.path),
             command=tuple(sys.argv[1:]),
             search=settings.search["_target_"].rpartition(".")[2],
-            population_size=getattr(plan.search, "population_size", plan.layout.num_groups),
-            generational=isinstance(plan.search, Generational),
+            population_size=plan.search.population_size or plan.layout.num_groups,
+            generational=plan.search.generational,
             last_counts=plan.search.last_counts,
             num_evaluations=plan.search.num_evaluations,
             objective=settings.objective,

@@ -133,10 +133,10 @@ def make_plan(configuration: Configuration, world_size: int, rank: int = 0) -> P
         if name not in evaluator.metrics:
             raise SettingError(f"objective.name={name!r} is not reported; reported: {', '.join(evaluator.metrics)}")
     search = make_search(settings)
-    expected = getattr(search, "num_objectives", len(objectives.names))
-    if expected != len(objectives.names):
+    expected = search.num_objectives
+    if expected is not None and expected != len(objectives.names):
         raise SettingError(f"search.num_objectives={expected}, but objective.name has {len(objectives.names)}; drop it")
-    space = getattr(search, "space", Space.from_config(settings.space))  # a replay's is that of its schedule
+    space = search.space  # a replay's is that of its schedule
     check_genes(configuration, space, evaluator.sections)
     if len(objectives) > 1 and not search.multi_objective:
         kind = settings.search["_target_"].rpartition(".")[2]

@@ -15,11 +15,12 @@ from nestedga.comm.groups import Group, World, agree, decide, meet
 from nestedga.comm.lifeline import Lifeline
 from nestedga.comm.waiting import gather_all
 from nestedga.coordination.migration import Migration
-from nestedga.coordination.search_process import SearchProcess
 from nestedga.coordination.serve import serve
+from nestedga.coordination.thinker import Thinker
 from nestedga.job.configuration import Configuration
 from nestedga.job.plan import Plan, make_plan
 from nestedga.job.resume import check_same
+from nestedga.job.thinking import make_thinker
 from nestedga.job.worker import Seat, Worker
 from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place
@@ -36,7 +37,6 @@ def run_job(
     lifeline: Lifeline,
     configuration: Configuration,
     job: int | None,
-    search_process: SearchProcess | None,
 ) -> int:
     """Runs one job on all ranks; collective. Gives the exit code.
 
@@ -45,7 +45,6 @@ def run_job(
         lifeline: how a rank that hangs ends the job.
         configuration: the job's.
         job: number in a multirun, else None.
-        search_process: on the ranks of coordinators, where a slow search needs one.
 
     Raises:
         SettingError: on every rank alike.
@@ -58,13 +57,15 @@ def run_job(
     if path is None:
         return 0  # complete already
     folder = RunFolder(path)
+    # On the coordinators' ranks; a process of its own starts while data are opened.
+    thinker = make_thinker(plan) if comm.Get_rank() == plan.layout.first else None
     watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), f"world rank {comm.Get_rank()}")
     world = World(comm)
     limits = agree(comm, lambda: StateLimits.from_config(plan.settings.states, world.node_size))
     seats = Seats(world, ledger, watchdog, plan.layout.first, _part_of(folder, plan), limits)
     seat = seats.take(plan.layout.groups)
     agree(comm, lambda: _open(plan, seat))
-    status = _work(world, seats, seat, plan, folder, search_process, began)
+    status = _work(world, seats, seat, plan, folder, thinker, began)
     plan.evaluator.close()
     seats.close()
     world.close()
@@ -166,17 +167,17 @@ def _work(
     seat: Seat,
     plan: Plan,
     run_folder: RunFolder,
-    search_process: SearchProcess | None,
+    thinker: Thinker | None,
     began: float,
 ) -> int:
     """This rank's part from the first order to the summary; gives the exit code."""
     folder = _part_of(run_folder, plan)
     desk = None
     channel = Channel(world.control, plan.layout.first)
-    if world.rank == plan.layout.first:
+    if thinker:
         from nestedga.job.head import Desk  # the displays' packages: 30 MB that the other ranks need not hold
 
-        desk = Desk(folder, plan, search_process, world.nodes, _migration(plan, run_folder, channel), began)
+        desk = Desk(folder, plan, thinker, world.nodes, _migration(plan, run_folder, channel), began)
     agree(world.comm, lambda: desk.open() if desk else None)
     coordinator = None
     if desk:

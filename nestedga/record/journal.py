@@ -42,6 +42,7 @@ class Journal:
         listener: Callable[[Line], None] = lambda line: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.path = path
         self._listener = listener
         self._clock = clock
         self._waiting: list[bytes] = []

@@ -45,6 +45,7 @@ class Members:
         last_counts: the result is the last member that succeeded, and not the best.
 
     Attributes:
+        modes: as given.
         waiting: members asked and not told, by id, in the order of asking.
         front: the Pareto front of those told, with minimised objectives; an immigrant may be in it only where it comes
             from.
@@ -56,7 +57,7 @@ class Members:
     """
 
     def __init__(self, modes: Sequence[str], last_counts: bool = False) -> None:
-        self._modes = tuple(modes)
+        self.modes = tuple(modes)
         self.waiting: dict[int, Member] = {}
         self.front = Front(last_counts)
         self.num_evaluated = 0
@@ -83,7 +84,7 @@ class Members:
                 found = self.waiting.pop(evaluation.member_id, None)
                 if found is None:
                     raise Impossible(f"member {evaluation.member_id} is told, and nobody waits for it")
-                told = Told(found, evaluation, evaluation.minimised(self._modes))
+                told = Told(found, evaluation, evaluation.minimised(self.modes))
                 self.num_evaluated += 1
                 self.tested = False
                 if told.minimised.ok:
@@ -93,7 +94,7 @@ class Members:
                 if member.id in self.origins:
                     raise Impossible(f"immigrant {member.id} is admitted twice")
                 self.origins[member.id] = origin
-                return Told(member, evaluation, evaluation.minimised(self._modes))
+                return Told(member, evaluation, evaluation.minimised(self.modes))
             case MemberEmigrated(member_id):
                 if member_id in self.emigrants:
                     raise Impossible(f"member {member_id} emigrates twice")

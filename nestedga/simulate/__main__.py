@@ -23,7 +23,6 @@ from nestedga.errors import SettingError
 from nestedga.job.configuration import Configuration
 from nestedga.job.overrides import split_off
 from nestedga.job.plan import make_search
-from nestedga.population.space import Space
 from nestedga.record.run_folder import write_beside
 from nestedga.report.summary import show
 from nestedga.simulate.outcome import simulate
@@ -66,12 +65,11 @@ def run(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, An
     if not any(text.lstrip("+").startswith(LENGTHS) for text in others):
         _lengthen(settings.search, section)
     search = make_search(settings)
-    if getattr(search, "num_objectives", 1) > 1:
+    if (search.num_objectives or 1) > 1:
         raise SettingError("objective.name: the played function gives one objective; add objective.name=fom")
-    space = getattr(search, "space", Space.from_config(settings.space))  # a replay's is that of its schedule
     folder = _make_folder(section.dir)
     outcome = simulate(
-        section, functools.partial(make_search, settings), space, settings.seed, folder / "journal.jsonl"
+        section, functools.partial(make_search, settings), search.space, settings.seed, folder / "journal.jsonl"
     )
     figures = {"command": list(overrides), "settings": dataclasses.asdict(section), **outcome.figures}
     write_beside(folder / "figures.json", json.dumps({**figures, "curves": outcome.curves()}, indent=2) + "\n")

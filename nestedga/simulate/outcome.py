@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.coordination.coordinator import Coordinator
-from nestedga.coordination.search_process import DistantSearch
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
 from nestedga.coordination.serve import serve
+from nestedga.coordination.thinker import LocalThinker, Thinker
 from nestedga.population.space import Space
 from nestedga.protocol.layout import Layout
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.search.base import Search
-from nestedga.simulate.clock import Clock, ThinkingElsewhere
+from nestedga.simulate.clock import Clock, PlayedThinker
 from nestedga.simulate.played import NUM_SAMPLES, NoFiles, PlayedGroups, resident_bytes
 from nestedga.simulate.settings import SimulateConfig
 
@@ -64,7 +66,7 @@ def simulate(
 
     Args:
         settings: checked.
-        make_search: makes the search; called twice where it is slow, for it has a twin.
+        make_search: makes the search, which counts as memory.
         space: of its genes.
         seed: of what is played.
         journal_path: where the journal is written.
@@ -73,23 +75,19 @@ def simulate(
     layout = Layout((settings.group_size,) * settings.groups)
     gc.collect()
     before = resident_bytes()
-    near = make_search()
-    search: Search | DistantSearch = near
-    process = None
-    if near.slow:
-        given = None if settings.thinking == "measured" else float(settings.thinking)
-        process = ThinkingElsewhere(make_search(), clock, given)
-        search = DistantSearch(near, process, limit_seconds=math.inf)  # type: ignore[arg-type]  # what of a pipe it uses
-    groups = PlayedGroups(settings, layout, space, seed, clock, process)
+    search = make_search()
+    elsewhere = None
+    if search.slow:
+        elsewhere = PlayedThinker(search, clock, None if settings.thinking == "measured" else float(settings.thinking))
+    thinker: Thinker = elsewhere or LocalThinker(search)
+    groups = PlayedGroups(settings, layout, space, seed, clock, elsewhere)
     book = Journal(journal_path, clock=clock)
     coordinator = Coordinator(
-        search,
-        book,
+        thinker,
+        EventLog(book, Members(("min",))),
         NoFiles(),
-        modes=("min",),
-        layout=layout,
-        nodes=[rank // settings.ranks_per_node for rank in range(sum(layout.sizes))],
-        max_seconds=settings.seconds,
+        Groups(layout, [rank // settings.ranks_per_node for rank in range(sum(layout.sizes))]),
+        Rules(max_seconds=settings.seconds),
         clock=clock,
     )
     began = time.perf_counter()
@@ -97,13 +95,13 @@ def simulate(
     real_seconds = time.perf_counter() - began
     book.close()
     groups.close()
-    return _outcome(settings, groups, process, before, journal_path.stat().st_size, real_seconds)
+    return _outcome(settings, groups, elsewhere, before, journal_path.stat().st_size, real_seconds)
 
 
 def _outcome(
     settings: SimulateConfig,
     groups: PlayedGroups,
-    process: ThinkingElsewhere | None,
+    elsewhere: PlayedThinker | None,
     bytes_before: int,
     journal_bytes: int,
     real_seconds: float,
@@ -143,11 +141,11 @@ def _outcome(
         "thinking": None,
         "real_seconds": real_seconds,
     }
-    if process and process.asked_seconds:
+    if elsewhere and elsewhere.asked_seconds:
         figures["thinking"] = {
-            "seconds": _spread(np.array(process.asked_seconds)),
-            "members_per_question": process.num_members / len(process.asked_seconds),
-            "seconds_per_member": sum(process.asked_seconds) / max(1, process.num_members),
+            "seconds": _spread(np.array(elsewhere.asked_seconds)),
+            "members_per_question": elsewhere.num_members / len(elsewhere.asked_seconds),
+            "seconds_per_member": sum(elsewhere.asked_seconds) / max(1, elsewhere.num_members),
         }
     return Outcome(figures, times[1:], np.diff(done) / (times[1] * settings.groups), queueing, within, memory)
 

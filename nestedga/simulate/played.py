@@ -32,7 +32,7 @@ from nestedga.protocol.messages import (
     Stopped,
     Tested,
 )
-from nestedga.simulate.clock import Clock, ThinkingElsewhere
+from nestedga.simulate.clock import Clock, PlayedThinker
 from nestedga.simulate.settings import DISTRIBUTIONS, SimulateConfig
 
 SECONDS_PER_HOUR = 3600.0
@@ -62,7 +62,7 @@ class PlayedGroups:
         space: in which FoMs are a smooth function.
         seed: of all draws.
         clock: the virtual one, which this moves.
-        process: of a slow search.
+        elsewhere: where a slow search thinks.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class PlayedGroups:
         space: Space,
         seed: int,
         clock: Clock,
-        process: ThinkingElsewhere | None,
+        elsewhere: PlayedThinker | None,
     ) -> None:
         self._settings = settings
         self._draw = DISTRIBUTIONS[settings.evaluation](settings)
         self._space = space
         self._seed = seed
         self._clock = clock
-        self._process = process
+        self._elsewhere = elsewhere
         self._number = itertools.count()  # of reports; of two at the same time the earlier goes first
         # On the way: time of arrival, number, group, and the report as sent; or a member whose state is on disk then:
         # said by a group that waits, for else its next evaluation says so.
@@ -117,7 +117,7 @@ class PlayedGroups:
         """
         self._end_decision()
         letters: list[bytes] = []
-        answers_at = self._process.answers_at if self._process else math.inf
+        answers_at = self._elsewhere.answers_at if self._elsewhere else math.inf
         if answers_at == self._offered_at:
             answers_at = math.inf  # it was there before, and nobody wanted it yet
         while not letters:
@@ -139,7 +139,7 @@ class PlayedGroups:
                 self._offered_at = answers_at
                 break
         self._num_reports = len(letters)
-        self._real_thinking = self._process.real_seconds if self._process else 0.0
+        self._real_thinking = self._elsewhere.real_seconds if self._elsewhere else 0.0
         self._began = time.perf_counter()
         return [pickle.loads(letter) for letter in letters]
 
@@ -177,7 +177,7 @@ class PlayedGroups:
         assert self._began is not None
         if self._settings.decision != "measured":
             return float(self._settings.decision) * max(1, self._num_reports)
-        thinking = self._process.real_seconds - self._real_thinking if self._process else 0.0
+        thinking = self._elsewhere.real_seconds - self._real_thinking if self._elsewhere else 0.0
         return time.perf_counter() - self._began - thinking
 
     # The groups' side

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
+from nestedga.coordination.thinker import LocalThinker
 from nestedga.population.genes import FloatGene
 from nestedga.population.member import Evaluation
 from nestedga.population.objectives import ObjectiveConfig
@@ -24,6 +27,7 @@ from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Durable, Evaluated, Order, Prefetch, Ready, Report
 from nestedga.record.events import FORMAT, RunBegan
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.record.run_folder import RunFolder
 from nestedga.report.live.displays import Displays
 from nestedga.search.base import Asynchronous
@@ -107,16 +111,17 @@ class Saturated:
         return Evaluated(group, evaluation, (order.member.id,))
 
 
-def _search(name: str, num_groups: int) -> Asynchronous:
-    return SEARCHES[name](SPACE, seed=0, budget=1, population_size=num_groups, generations=1_000_000)
+def _coordinator(name: str, num_groups: int, book: Journal) -> Coordinator:
+    search = SEARCHES[name](SPACE, seed=0, budget=1, population_size=num_groups, generations=1_000_000)
+    log, groups = EventLog(book, Members(("max",))), Groups(Layout((1,) * num_groups))
+    return Coordinator(LocalThinker(search), log, NoFiles(), groups, Rules())
 
 
 def _throughput(name: str, num_groups: int, at_once: int, evaluations: int) -> float:
     """Evaluations a second."""
     with tempfile.TemporaryDirectory() as folder:
         book = Journal(Path(folder) / "journal.jsonl")
-        layout = Layout((1,) * num_groups)
-        coordinator = Coordinator(_search(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
+        coordinator = _coordinator(name, num_groups, book)
         groups = Saturated(coordinator, num_groups)
         groups.step(num_groups)
         began = time.perf_counter()
@@ -139,8 +144,8 @@ def long_run(name: str, evaluations: int, num_groups: int = 128) -> int:
         displays = Displays(folder, live=False)
         book = Journal(folder.journal, displays.put)
         layout = Layout((1,) * num_groups)
-        coordinator = Coordinator(_search(name, num_groups), book, NoFiles(), modes=("max",), layout=layout)
-        begun = RunBegan(
+        coordinator = _coordinator(name, num_groups, book)
+        began = RunBegan(
             format=FORMAT,
             experiment="benchmark",
             folder=path,
@@ -155,7 +160,7 @@ def long_run(name: str, evaluations: int, num_groups: int = 128) -> int:
             versions={},
             initialise_seconds=0.0,
         )
-        book.record(begun)
+        book.record(began)
         groups = Saturated(coordinator, num_groups)
         while groups.num_told < evaluations:
             groups.step(num_groups)

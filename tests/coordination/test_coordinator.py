@@ -5,12 +5,15 @@ import json
 import math
 from collections import Counter
 from functools import partial
+from time import monotonic
 
 import numpy as np
 import pytest
 
-from nestedga.coordination.coordinator import Coordinator
-from nestedga.coordination.search_process import DistantSearch
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
+from nestedga.coordination.thinker import LocalThinker
 from nestedga.errors import SettingError
 from nestedga.population.genes import FloatGene
 from nestedga.population.member import Evaluation, Status
@@ -20,10 +23,12 @@ from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Durable, Evaluated, OrderKind, Prefetch, Ready, Stopped
 from nestedga.record import journal
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
 from nestedga.search.sampling.sampling import Sampling
 from nestedga.search.wrappers.rungs import SuccessiveHalving
+from nestedga.simulate.clock import Clock, PlayedThinker
 
 SPACE = Space((FloatGene("x", 0.0, 1.0),))
 
@@ -125,25 +130,30 @@ class PlayedGroups:
             self.coordinator.receive(Evaluated(group, evaluation))
 
 
-class Thinking(DistantSearch):
-    """A distant search without the distance: its far twin's answer comes at a later look."""
+class Thinking(PlayedThinker):
+    """A search that thinks elsewhere: each answer comes at a later look."""
 
-    def __init__(self, make, looks=2):
-        self._far, self._looks = make(), looks
-        super().__init__(make(), self, limit_seconds=60.0)
+    def __init__(self, search, looks=2):
+        self._looks = looks
+        super().__init__(search, Clock(), given=0.0)
 
-    def send(self, message):
-        word, content = message
-        answer = self._far.immigrate(*content) if word == "immigrate" else getattr(self._far, word)(content)
-        if word == "ask":
-            self._answer, self._left = answer, self._looks
+    def request(self, n):
+        self._left = self._looks
+        return super().request(n)
 
     def poll(self):
         self._left -= 1
-        return self._left < 0
+        return super().poll() if self._left < 0 else None
 
-    def recv(self):
-        return self._answer
+
+def coordinate(thinker, book, files, layout, *, nodes=None, modes=("min",), migration=None, clock=monotonic, **rules):
+    """A coordinator that has replayed its journal; for a search, or for one that thinks elsewhere."""
+    thinker = thinker if isinstance(thinker, Thinking) else LocalThinker(thinker)
+    layout = layout if isinstance(layout, Layout) else Layout((1,) * layout)
+    log = EventLog(Journal(book), Members(modes))
+    coordinator = Coordinator(thinker, log, files, Groups(layout, nodes), Rules(**rules), migration, clock)
+    coordinator.replay(journal.lines(book))
+    return coordinator
 
 
 @pytest.mark.parametrize("num_groups", [1, 2, 3, 7])
@@ -151,7 +161,7 @@ class Thinking(DistantSearch):
 def test_a_search_that_thinks_for_long_gives_the_same_run(tmp_path, num_groups, deaths):
     for seed in range(3):
         plain, _, _ = run(tmp_path / f"plain{seed}", seed=seed, num_groups=num_groups)
-        late, _, _ = run(tmp_path / f"late{seed}", lambda: Thinking(search), num_groups, seed, deaths)
+        late, _, _ = run(tmp_path / f"late{seed}", lambda: Thinking(search()), num_groups, seed, deaths)
         assert late == plain
 
 
@@ -169,8 +179,7 @@ def run(path, make=search, num_groups=3, seed=0, deaths=0, fails=frozenset(), mo
     rng = np.random.default_rng(seed)
     files, book = Files(), path / "journal.jsonl"
     while True:
-        coordinator = Coordinator(make(), Journal(book), files, modes=modes, layout=Layout((1,) * num_groups))
-        coordinator.replay(journal.lines(book))
+        coordinator = coordinate(make(), book, files, num_groups, modes=modes)
         groups = PlayedGroups(coordinator, files, num_groups, rng, fails, len(modes))
         life = rng.integers(1, 30) if deaths else math.inf
         while not coordinator.finished and life > 0:
@@ -290,7 +299,7 @@ def test_states_are_fetched_ahead(tmp_path):
 def test_nobody_waits_for_a_member_that_is_meant_for_another(tmp_path):
     """One group is stuck with its member: the others take what was earmarked for it."""
     make = partial(Sampling, SPACE, seed=3, budget=1, evaluations=12, prefetch=2)
-    coordinator = Coordinator(make(), Journal(tmp_path / "j"), Files(), modes=("min",), layout=Layout((1, 1)))
+    coordinator = coordinate(make(), tmp_path / "j", Files(), 2)
     groups = PlayedGroups(coordinator, Files(), 2, np.random.default_rng(0))
     for _ in range(11):
         groups.finish(1, groups.orders.pop(1))
@@ -311,7 +320,7 @@ def test_best_follows_the_mode(tmp_path):
 
 def test_nothing_leaves_before_it_is_journalled(tmp_path):
     book = tmp_path / "journal.jsonl"
-    coordinator = Coordinator(search(), Journal(book), Files(), modes=("min",), layout=Layout((1,) * 2))
+    coordinator = coordinate(search(), book, Files(), 2)
     coordinator.receive(Ready(0))
     orders = coordinator.decide()
     written = [record["member"]["id"] for record in journal.read(book) if record["event"] == "ask"]
@@ -320,15 +329,7 @@ def test_nothing_leaves_before_it_is_journalled(tmp_path):
 
 def test_after_the_time_limit_nothing_is_handed_out(tmp_path):
     now = [0.0]
-    coordinator = Coordinator(
-        search(),
-        Journal(tmp_path / "j"),
-        Files(),
-        modes=("min",),
-        layout=Layout((1,)),
-        max_seconds=5.0,
-        clock=lambda: now[0],
-    )
+    coordinator = coordinate(search(), tmp_path / "j", Files(), 1, max_seconds=5.0, clock=lambda: now[0])
     groups = PlayedGroups(coordinator, Files(), 1, np.random.default_rng(0))
     now[0] = 6.0
     for _ in range(20):
@@ -358,16 +359,8 @@ def test_a_chain_of_jobs_with_time_limits_makes_a_whole_run(tmp_path, name, num_
     statuses = []
     while "complete" not in statuses:
         now, limit = [0], int(rng.integers(1, 12))
-        coordinator = Coordinator(
-            make(),
-            Journal(book),
-            files,
-            modes=("min",),
-            layout=Layout((1,) * num_groups),
-            max_seconds=limit,
-            clock=lambda now=now: now[0],
-        )
-        coordinator.replay(journal.lines(book))
+        clock = lambda now=now: now[0]  # noqa: E731
+        coordinator = coordinate(make(), book, files, num_groups, max_seconds=limit, clock=clock)
         groups = PlayedGroups(coordinator, files, num_groups, rng)
         while not coordinator.finished:
             now[0] += 1  # one thing happens in a second
@@ -389,15 +382,8 @@ def test_a_chain_of_jobs_with_time_limits_makes_a_whole_run(tmp_path, name, num_
 
 
 def test_a_limit_before_the_first_order_is_no_failure(tmp_path):
-    coordinator = Coordinator(
-        search(),
-        Journal(tmp_path / "j"),
-        Files(),
-        modes=("min",),
-        layout=Layout((1,)),
-        max_seconds=1.0,
-        clock=iter((0.0, 2.0, 3.0)).__next__,
-    )
+    clock = iter((0.0, 2.0, 3.0)).__next__
+    coordinator = coordinate(search(), tmp_path / "j", Files(), 1, max_seconds=1.0, clock=clock)
     groups = PlayedGroups(coordinator, Files(), 1, np.random.default_rng(0))
     groups.step()
     assert coordinator.finished and list(journal.read(tmp_path / "j"))[-1]["status"] == "max_seconds"
@@ -406,14 +392,13 @@ def test_a_limit_before_the_first_order_is_no_failure(tmp_path):
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_an_interval_trained_again_must_give_the_same_where_it_can(tmp_path, repeatable):
     book, files = tmp_path / "journal.jsonl", Files()
-    first = Coordinator(search(), Journal(book), files, modes=("min",), layout=Layout((1,) * 1))
+    first = coordinate(search(), book, files, 1)
     groups = PlayedGroups(first, files, 1, np.random.default_rng(0))
     for _ in range(8):
         groups.finish(0, groups.orders.pop(0))
         groups.take_orders()
     files.content.clear()  # everything on disk is lost
-    second = Coordinator(search(), Journal(book), files, modes=("min",), layout=Layout((1,) * 1), repeatable=repeatable)
-    second.replay(journal.lines(book))
+    second = coordinate(search(), book, files, 1, repeatable=repeatable)
     second.receive(Ready(0))
     ((_, order),) = second.decide()
     assert order.kind is OrderKind.RETRAIN

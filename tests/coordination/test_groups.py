@@ -10,16 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestedga.coordination.allocation import Allocation
-from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.groups import Groups
 from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Dissolved, OrderKind, Prefetch, Ready
 from nestedga.record import journal
-from nestedga.record.journal import Journal
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.pbt.pbt import AsynchronousPBT
 from nestedga.search.wrappers.rungs import SuccessiveHalving
-from tests.coordination.test_coordinator import SPACE, Files, PlayedGroups, outcome, search
+from tests.coordination.test_coordinator import SPACE, Files, PlayedGroups, coordinate, outcome, search
 
 LAYOUT, NODES = Layout((2,) * 6), [0] * 4 + [1] * 8
 
@@ -182,10 +180,7 @@ def play(path, make, allocation, layout=LAYOUT, seed=0, deaths=0, fails=frozense
     rng = np.random.default_rng(seed)
     files, book = Files(), path / "journal.jsonl"
     while True:
-        coordinator = Coordinator(
-            make(), Journal(book), files, modes=("min",), layout=layout, nodes=NODES, allocation=allocation
-        )
-        coordinator.replay(journal.lines(book))
+        coordinator = coordinate(make(), book, files, layout, nodes=NODES, allocation=allocation)
         groups = Regrouped(coordinator, files, layout, rng, fails)
         life = rng.integers(1, 60) if deaths else math.inf
         while not coordinator.finished and life > 0:

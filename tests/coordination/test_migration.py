@@ -10,21 +10,18 @@ import numpy as np
 import pytest
 import yaml
 
-from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.migration import Migration
 from nestedga.errors import SettingError
 from nestedga.job.composition import CONF
 from nestedga.job.configuration import Configuration
 from nestedga.job.plan import IMMIGRATION, make_plan
 from nestedga.population.member import Evaluation, Member
-from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Ended, Migrant, Ready
 from nestedga.record import journal
-from nestedga.record.journal import Journal
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.evolution.steady_state import SteadyState
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
-from tests.coordination.test_coordinator import SPACE, Files, PlayedGroups, Thinking, trained
+from tests.coordination.test_coordinator import SPACE, Files, PlayedGroups, Thinking, coordinate, trained
 
 SEARCHES = {
     "steady_state": partial(SteadyState, tournament=2),
@@ -63,11 +60,7 @@ class Parts:
                 part, num_parts, interval=interval, topology=topology, seed=part, files=handed_over, post=post
             )
             book = path / f"{part}.jsonl"
-            layout = Layout((1,) * num_groups)
-            coordinator = Coordinator(
-                make(part), Journal(book), files[part], modes=("min",), layout=layout, migration=migration
-            )
-            coordinator.replay(journal.lines(book))
+            coordinator = coordinate(make(part), book, files[part], num_groups, migration=migration)
             self.groups.append(PlayedGroups(coordinator, files[part], num_groups, rng))
 
     @property
@@ -94,7 +87,7 @@ def run(path, kind, seed=0, *, deaths=0, num_parts=2, num_groups=2, interval=3, 
 
     def make(part):
         search = partial(SEARCHES[kind], SPACE, seed=part, population_size=6, generations=6, budget=1)
-        return Thinking(search) if thinking else search()
+        return Thinking(search()) if thinking else search()
 
     while True:
         parts = Parts(path, make, files, rng, interval=interval, topology=topology, num_groups=num_groups)
@@ -203,8 +196,7 @@ def one_part(path, files, letters):
         0, 2, interval=1, topology="ring", seed=0, files=handed_over, post=lambda part, letter: letters.append(letter)
     )
     search = SteadyState(SPACE, seed=0, population_size=2, generations=2, budget=1, tournament=8, replace="worst")
-    coordinator = Coordinator(search, Journal(path), files, modes=("min",), layout=Layout((1,)), migration=migration)
-    return handed_over, coordinator
+    return handed_over, coordinate(search, path, files, 1, migration=migration)
 
 
 def test_what_comes_after_the_end_is_left_lying(tmp_path):
@@ -235,7 +227,6 @@ def test_a_lost_immigrant_is_named(tmp_path):
         groups.take_orders()
     files.content[-1] = None  # damaged
     _, second = one_part(book, files, letters)
-    second.replay(journal.lines(book))
     second.receive(Ready(0))
     with pytest.raises(SettingError, match="immigrant -1"):
         second.decide()

@@ -4,16 +4,13 @@ from functools import partial
 
 import pytest
 
-from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.serve import serve
 from nestedga.population.member import Evaluation
 from nestedga.protocol import messages
-from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Evaluated, OrderKind, Ready, Stopped
-from nestedga.record.journal import Journal
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.sampling.sampling import Sampling
-from tests.coordination.test_coordinator import SPACE, Files, Thinking
+from tests.coordination.test_coordinator import SPACE, Files, Thinking, coordinate
 
 
 class Groups:
@@ -54,10 +51,8 @@ MAKE = {
 @pytest.mark.parametrize("name", MAKE)
 def test_it_comes_to_its_end_however_long_the_search_thinks(tmp_path, name, num_groups, looks):
     make = partial(MAKE[name], SPACE, seed=3, budget=1)
-    search = make() if looks is None else Thinking(make, looks)
+    search = make() if looks is None else Thinking(make(), looks)
     groups = Groups(num_groups)
-    groups.coordinator = Coordinator(
-        search, Journal(tmp_path / "j"), Files(), modes=("min",), layout=Layout((1,) * num_groups)
-    )
+    groups.coordinator = coordinate(search, tmp_path / "j", Files(), num_groups)
     serve(groups.coordinator, groups, show=lambda: None)
     assert groups.coordinator.finished and not groups.reports

@@ -13,9 +13,9 @@ import pytest
 from nestedga.errors import SettingError
 from nestedga.evaluators.black_box import output
 from nestedga.evaluators.black_box.checkpoint_folder import pack, unpack
-from nestedga.evaluators.black_box.child import environment
 from nestedga.evaluators.command import CommandEvaluator, CommandFailed, CommandTimeout
 from nestedga.population.member import Member
+from nestedga.rank.launcher import environment
 from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place
 from nestedga.states.state import State

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from nestedga.job.plan import make_search
 from nestedga.job.schema import Schema
 from nestedga.population.member import Evaluation, Member
+from nestedga.record import journal
 
 FUNCTION = (
     "evaluator=function",
@@ -18,6 +19,7 @@ FUNCTION = (
     "search.population_size=4",
     "search.generations=4",
 )
+SAMPLING = "nestedga.search.sampling.sampling.Sampling"
 SLOW = ("model_based", "trust_region", "optuna")
 
 
@@ -55,3 +57,16 @@ def test_a_slow_search_that_is_killed_goes_on_as_if_never_interrupted(nestedga, 
         asks = list(as_the_journal_tells(yaml.safe_load((answer.folder / "config.yaml").read_text()), answer.records))
     assert len(asks) == 16
     assert all(asked == journalled for asked, journalled in asks)
+
+
+def test_a_job_that_is_cut_while_its_search_thinks_leaves_the_next_one_alone(nestedga):
+    """Its late answer was once taken in by the next job of a multirun, as that one's members."""
+    settings = (*FUNCTION, "search=random", "search._target_=tests.pondering.Pondering", "run.max_seconds=6")
+    folder = nestedga(2, "--multirun", "seed=1,2", *settings).folder
+    for job in ("0", "1"):
+        records = list(journal.read(folder / job / "journal.jsonl"))
+        assert records[-1]["event"] == "end" and records[-1]["status"] == "max_seconds"
+        settings = yaml.safe_load((folder / job / "config.yaml").read_text())
+        alone = make_search({**settings, "search": {**settings["search"], "_target_": SAMPLING}})
+        members = [Member.from_json(record["member"]) for record in records if record["event"] == "ask"]
+        assert members == alone.ask(len(members)) != []

@@ -39,6 +39,14 @@ def test_all_but_a_replay_are_judged_by_their_best(entry):
 
 
 @every_search
+def test_what_it_offers_is_said_by_itself(entry):
+    search = entry.build()
+    assert search.space.paths == entry.space.paths and search.population_size in (1, 4)
+    assert search.num_objectives in (None, 1)
+    assert search.generational or not entry.barrier or entry.scripted or not entry.breeds
+
+
+@every_search
 def test_genes_stay_in_their_space(entry):
     assert all(entry.space.contains(member.genotype) for member in run(entry.build(generations=20), groups=3))
 

@@ -9,7 +9,10 @@ from random import Random
 
 import pytest
 
-from nestedga.coordination.coordinator import Coordinator
+from nestedga.coordination.coordinator import Coordinator, Rules
+from nestedga.coordination.event_log import EventLog
+from nestedga.coordination.groups import Groups
+from nestedga.coordination.thinker import LocalThinker
 from nestedga.errors import SettingError
 from nestedga.population.genes import FloatGene
 from nestedga.population.member import Evaluation
@@ -19,12 +22,13 @@ from nestedga.protocol.messages import Ready, Source
 from nestedga.record import journal
 from nestedga.record.events import MemberTold
 from nestedga.record.journal import Journal
+from nestedga.record.members import Members
 from nestedga.search.evolution.steady_state import SteadyState
 from nestedga.search.model_based.model_based import ModelBased
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
 from nestedga.search.sampling.sampling import Sampling
 from nestedga.simulate.__main__ import run
-from nestedga.simulate.clock import Clock, ThinkingElsewhere
+from nestedga.simulate.clock import Clock, PlayedThinker
 from nestedga.simulate.outcome import simulate
 from nestedga.simulate.played import NoFiles, PlayedGroups
 from nestedga.simulate.settings import DISTRIBUTIONS, SimulateConfig
@@ -149,7 +153,9 @@ def test_its_journal_is_a_run_that_can_go_on(tmp_path, name):
     assert records[-1]["event"] == "end" and records[-1]["status"] == "max_seconds"
     rebuilt = SEARCHES[name]()
     book = Journal(tmp_path / "rest.jsonl")
-    coordinator = Coordinator(rebuilt, book, NoFiles(), modes=("min",), layout=Layout((1,)))
+    coordinator = Coordinator(
+        LocalThinker(rebuilt), EventLog(book, Members(("min",))), NoFiles(), Groups(Layout((1,))), Rules()
+    )
     coordinator.replay(journal.lines(tmp_path / "journal.jsonl"))
     assert [coordinator.best.id] == records[-1]["front"]
     with pytest.raises(ValueError, match="told before|cannot|never asked"):
@@ -185,8 +191,8 @@ def test_measured_decisions_leave_out_what_another_process_thinks(tmp_path):
 
 def test_an_answer_that_nobody_wants_wakes_the_coordinator_once(tmp_path):
     clock = Clock()
-    process = ThinkingElsewhere(search(), clock, given=3.0)
-    process.send(("ask", 1))
+    process = PlayedThinker(search(), clock, given=3.0)
+    process.request(1)
     groups = PlayedGroups(SimulateConfig(groups=1, latency_seconds=5.0), Layout((1,)), SPACE, 0, clock, process)
     assert groups.poll_reports() == [] and clock.now == 3.0
     assert groups.poll_reports() == [Ready(0)]

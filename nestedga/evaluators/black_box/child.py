@@ -18,23 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from nestedga.rank.launcher import environment
+
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 BEAT_SECONDS = 1.0  # between two signs of life
 PIECE_BYTES = 1 << 16  # what a pipe holds (Linux)
-
-# What launchers tell a process so that it takes itself for a rank: Open MPI, PMIx and PRRTE, MPICH, MVAPICH, Cray, IBM,
-# Flux, Slurm; and Horovod.
-LAUNCHERS = (
-    *("OMPI_", "OPAL_", "PMIX_", "PRTE_", "PMI_", "HYDI_", "HYDRA_", "MPI_LOCAL", "MPIEXEC_", "MV2_COMM_", "PALS_"),
-    *("ALPS_", "JSM_", "FLUX_", "SLURM_", "HOROVOD_"),
-)
-# What begins like these but says nothing of ranks; with SLURM_JOB_ID an srun of its own finds the allocation.
-KEPT = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "SLURM_CONF", "SLURM_JOB_ID", "SLURM_TMPDIR")
-
-
-def environment() -> dict[str, str]:
-    """This process's, without what makes a child take itself for one of our ranks."""
-    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(LAUNCHERS)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Bookkeeping:
         inherit: ``weights``, or ``none``: every member is trained from scratch.
     """
 
+    generational: ClassVar[bool] = False
     multi_objective: ClassVar[bool] = False
     slow: ClassVar[bool] = False
     takes_immigrants: ClassVar[bool] = False
@@ -87,6 +88,11 @@ class Bookkeeping:
         self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
         if not self.space.free:
             raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")
+
+    @property
+    def num_objectives(self) -> int | None:
+        """How many it must be told; None: any number that it can weigh."""
+        return None
 
     def check(self, holds: bool, setting: str, complaint: str) -> None:
         """Refuses a setting of this search that does not hold, naming it, its value and the remedy.

@@ -31,6 +31,7 @@ class Generational(Bookkeeping):
             goes on with weights, one interval as long as all of them.
     """
 
+    generational: ClassVar[bool] = True
     prefetch: ClassVar[int] = 1  # it costs no knowledge: a generation is known when the last one is in
 
     generations: int = 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from nestedga.population.member import Evaluation, Member
+from nestedga.population.space import Space
 
 
 class Search(Protocol):
@@ -15,8 +16,28 @@ class Search(Protocol):
     """
 
     @property
+    def space(self) -> Space:
+        """The genes of its members."""
+        ...
+
+    @property
+    def population_size(self) -> int | None:
+        """Slots of its population; None: it has none of its own, and every group counts as one."""
+        ...
+
+    @property
+    def generational(self) -> bool:
+        """Whether it breeds generation by generation, and nobody is asked of the next before one is told whole."""
+        ...
+
+    @property
     def multi_objective(self) -> bool:
         """Whether it can weigh several objectives against each other."""
+        ...
+
+    @property
+    def num_objectives(self) -> int | None:
+        """How many objectives it must be told; None: one, or where it is ``multi_objective`` any number."""
         ...
 
     @property

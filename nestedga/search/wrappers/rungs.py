@@ -82,7 +82,7 @@ class Rungs:
             self._search = self.wrapped(self.space, seed=self.seed, budget=self.budget, **sizes)
         except SettingError as error:
             raise SettingError(re.sub(r"^search\.", "search.wrapped.", str(error))) from error
-        self.population_size = getattr(self._search, "population_size", 1)  # for the displays
+        self.population_size = self._search.population_size  # for the displays
         if isinstance(self._search, Rungs):
             raise SettingError("search.wrapped stops early itself; wrap a search that does not")
         self._steps = [b - a for a, b in pairwise(lengths)]
@@ -92,8 +92,16 @@ class Rungs:
         self._last: dict[int, int] = {}  # the last rung told of every individual, by wrapped id
 
     @property
+    def generational(self) -> bool:
+        return False  # a rung is waited for by nobody but its own individual
+
+    @property
     def multi_objective(self) -> bool:
         return self._search.multi_objective
+
+    @property
+    def num_objectives(self) -> int | None:
+        return self._search.num_objectives
 
     @property
     def slow(self) -> bool:

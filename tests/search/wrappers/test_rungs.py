@@ -136,10 +136,12 @@ def test_several_objectives_compare_by_their_order():
 
 def test_what_it_can_weigh_is_the_wrapped_searchs_to_say():
     class Other(Recorder):
-        multi_objective, slow = False, True
+        multi_objective, slow, num_objectives = False, True, 3
 
     ours, others = around()[0], around(wrapped=Other)[0]
     assert (ours.multi_objective, ours.slow) == (True, False) and (others.multi_objective, others.slow) == (False, True)
+    assert (ours.num_objectives, others.num_objectives) == (None, 3)
+    assert not around(wrapped=Genetic)[0].generational, "nobody waits for the others' rungs"
     assert not around(MedianStopping)[0].multi_objective
 
 
