@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """Section ``training``."""
 
@@ -18,7 +18,7 @@ class TrainingConfig:
     collectives: str = "horovod"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class RecipeConfig:
     """Section ``recipe``."""
 
