@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from nestedga.coordination.groups import Groups
@@ -80,7 +79,7 @@ class Dispatch:
     def with_drops(self, group: int, order: Order) -> Order:
         """An order that also says what its leader need not keep any more."""
         drops = self._states.take_drops(group)
-        return replace(order, drop=drops) if drops else order
+        return Order(order.kind, order.member, order.sources, drops, order.groups) if drops else order
 
     def drops_of_former_leaders(self) -> Iterator[tuple[int, Prefetch]]:
         """Who leads no more still keeps states, and gets no orders that say what to drop."""

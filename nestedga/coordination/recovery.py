@@ -84,7 +84,7 @@ class Recovery:
                         "put its file back, or begin a new run"
                     )
                 return None if self._dispatch.is_retraining(state) else self.retraining(state)
-        return Work(kind, member, tuple(state for state in begins_with if self._states.has_state(state)))
+        return Work(kind, member, tuple(filter(self._states.has_state, begins_with)))
 
     def retraining(self, member_id: int) -> Work | None:
         """The work that brings a lost state back; None while what it begins with is being brought back."""

@@ -13,7 +13,7 @@ from nestedga.job.build import build
 from nestedga.job.configuration import Configuration
 from nestedga.job.gene_checks import check_genes
 from nestedga.job.genotype import Configure, make_configure
-from nestedga.job.leaves import leaves
+from nestedga.job.leaves import section_of
 from nestedga.job.schema import Schema
 from nestedga.population.member import Genotype
 from nestedga.population.objectives import Objectives
@@ -87,9 +87,10 @@ def make_search(settings: Schema) -> Search:
 def _configured(space: Space, settings: Schema) -> Genotype:
     """The genotype that the configuration itself is; a gene has no value in it where its setting is a whole section."""
     values: Genotype = {}
-    plain = dict(leaves(asdict(settings)))
+    plain = asdict(settings)
     for path in space.paths:
-        value = plain.get(path)
+        section = section_of(plain, path)
+        value = section.get(path.rpartition(".")[2]) if isinstance(section, dict) else None
         if isinstance(value, float | int | str):
             values[path] = value
     for _ in space:  # a gene that hangs on an inactive one falls in the next round
