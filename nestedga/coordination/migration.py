@@ -108,7 +108,7 @@ class Migration:
         if migrant.evaluation.checksum is not None:
             self._files.take_in(migrant.part, migrant.member.id, own_id)
         self._num_immigrants += 1
-        member = replace(migrant.member, id=own_id, hyper_parents=(), weights_parents=(), weights_crossover=None)
+        member = replace(migrant.member, id=own_id, hyper_parents=(), weights_parents=(), inheritance="clone")
         return member, replace(migrant.evaluation, member_id=own_id, ledger={})
 
     def readmit(self) -> None:

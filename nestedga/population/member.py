@@ -35,10 +35,10 @@ class Member:
         generation: how many breedings lie behind it.
         genotype: override path to value.
         hyper_parents: whose genes were bred into this one.
-        weights_parents: ``()`` for fresh weights, ``(a,)`` for a clone of a; the lineage follows the first.
+        weights_parents: whose states it inherits, ``()`` for fresh weights; the lineage follows the first.
         budget: length of the interval, in the unit of the evaluator (epochs or steps).
-        weights_crossover: how two weights parents are combined: ``average`` of both, or ``layerwise``, each layer from
-            one of them; None where there is one or none.
+        inheritance: what the state that it begins with takes from its weights parents: ``clone`` (all, of the first),
+            ``average`` of two, ``layerwise`` (each layer of one of two); see ``states/inheritance.py``.
     """
 
     id: int
@@ -48,20 +48,21 @@ class Member:
     hyper_parents: tuple[int, ...]
     weights_parents: tuple[int, ...]
     budget: int
-    weights_crossover: str | None = None
+    inheritance: str = "clone"
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}  # asdict copies all that is inside
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Member:
-        return cls(
-            **{
-                **record,
-                "hyper_parents": tuple(record["hyper_parents"]),
-                "weights_parents": tuple(record["weights_parents"]),
-            }
-        )
+        fields = {
+            **record,
+            "hyper_parents": tuple(record["hyper_parents"]),
+            "weights_parents": tuple(record["weights_parents"]),
+        }
+        if "weights_crossover" in fields:  # of version 0.1, null for a clone
+            fields["inheritance"] = fields.pop("weights_crossover") or "clone"
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)

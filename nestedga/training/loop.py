@@ -12,6 +12,7 @@ from nestedga.errors import SettingError
 from nestedga.population.keys import INITIALISE, key
 from nestedga.population.member import Member
 from nestedga.rank.place import Place, Settings
+from nestedga.states.inheritance import inheritance_of
 from nestedga.states.state import State
 from nestedga.training.checks import check_training, probe
 from nestedga.training.data.base import Batch
@@ -52,7 +53,7 @@ class Trainer:
         bench, data, recipe = self._bench, settings["data"], settings["recipe"]
         augment = data.get("augment") or {}
         counters = self._begin(member, settings, parent)
-        if member.weights_crossover is not None:
+        if inheritance_of(member.inheritance).new_statistics:
             recalibrate(bench, self._seed, member.id, augment)
         num_samples, batch_size = bench.dataset.size("train"), data["batch_size"]
         steps = member.budget if self._unit == "steps" else member.budget * (num_samples // batch_size)

@@ -13,6 +13,14 @@ def test_member_survives_json():
     assert Member.from_json(json.loads(json.dumps(member.to_json()))) == member
 
 
+@pytest.mark.parametrize(("before", "now"), [(None, "clone"), ("average", "average"), ("layerwise", "layerwise")])
+def test_members_of_version_0_1_are_read(before, now):
+    member = Member(7, 3, 1, {"optimizer.lr": 0.1}, (1, 2), (1, 2), 5, now)
+    record = member.to_json()
+    del record["inheritance"]
+    assert Member.from_json({**record, "weights_crossover": before}) == member
+
+
 @pytest.mark.parametrize("fom", [math.nan, math.inf, -math.inf])
 def test_a_fom_that_is_no_number_is_a_failure(fom):
     evaluation = Evaluation(1, fom)

@@ -20,7 +20,7 @@ class Birth:
         genotype: its genes.
         hyper_parents: whose genes were bred into it.
         weights_parents: whose weights it begins with; taken back where ``inherit`` is none.
-        weights_crossover: how two weights parents are combined: ``average`` or ``layerwise``.
+        inheritance: what the state that it begins with takes from theirs, as in ``Member``.
         slot: its seat, where the algorithm has seats of its own; else id mod population_size.
         generation: how many breedings lie behind it.
         budget: length of its interval, where it is not the usual one.
@@ -29,7 +29,7 @@ class Birth:
     genotype: Genotype
     hyper_parents: tuple[int, ...] = ()
     weights_parents: tuple[int, ...] = ()
-    weights_crossover: str | None = None
+    inheritance: str = "clone"
     slot: int | None = None
     generation: int = 0
     budget: int | None = None
@@ -109,6 +109,6 @@ class Bookkeeping:
             genotype=birth.genotype,
             hyper_parents=birth.hyper_parents,
             weights_parents=birth.weights_parents if inherits else (),
-            weights_crossover=birth.weights_crossover if inherits and len(birth.weights_parents) > 1 else None,
+            inheritance=birth.inheritance if inherits else "clone",
             budget=birth.budget or self.budget,
         )

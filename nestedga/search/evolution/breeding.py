@@ -154,7 +154,9 @@ class Breeding(Bookkeeping):
         generation = 1 + max(a.generation, b.generation)
         if self.weights == "clone":
             return Birth(genotype, parents, (donor.id,), generation=generation)
-        return Birth(genotype, parents, tuple(dict.fromkeys(parents)), self.weights, generation=generation)
+        if a.id == b.id:
+            return Birth(genotype, parents, (a.id,), generation=generation)
+        return Birth(genotype, parents, parents, self.weights, generation=generation)
 
     def _mutant(self, rng: np.random.Generator, founder: Genotype) -> Genotype:
         # One founder is enough: a mutation that has hit nothing is tried again.

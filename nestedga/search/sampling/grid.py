@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from nestedga.population.genes import CategoricalGene, ConstantGene, Gene, IntGene, OrdinalGene, same
 from nestedga.population.member import Evaluation, GeneValue, Genotype, Member
 from nestedga.population.space import Space
-from nestedga.search.base import Asynchronous, Birth, check_kinds
+from nestedga.search.base import Asynchronous, Birth, check_kinds, rng_for
 from nestedga.search.base.ranking import ranked
 
 LIMIT = 1_000_000  # points of a grid; more than anybody trains, and what fits into memory; ours
@@ -145,7 +145,7 @@ class Grid(Asynchronous):
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
-        return np.random.default_rng(self.seed).permutation(self._lattice.size)
+        return rng_for(self.seed).permutation(self._lattice.size)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -215,7 +215,7 @@ class IterativeGrid(Grid):
             for genotype in map(lattice.at, range(lattice.size)):
                 if (key := self._key(genotype)) not in self._seen:
                     points[key] = genotype
-        order = np.random.default_rng([self.seed, self._round]).permutation(len(points))
+        order = rng_for(self.seed, self._round).permutation(len(points))
         genotypes = list(points.values())
         self._zoomed = [genotypes[i] for i in order]
         self._zoomed_from = self.length
