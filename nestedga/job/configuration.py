@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import inspect
 import itertools
 import pickle
@@ -25,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from nestedga.errors import SettingError, nearest
+from nestedga.population.genes import Gene
 from nestedga.population.member import GeneValue, Genotype
 from nestedga.population.space import Space
 from nestedga.protocol.layout import largest_group
@@ -219,7 +221,7 @@ class Configuration:
             config = _without_hydra(self._compose(chosen)) if chosen else self.settings.copy()
             for path, value in genotype.items():
                 if path not in groups:
-                    OmegaConf.update(config, path, value)
+                    OmegaConf.update(config, path, value, merge=False)  # a gene's list or mapping is all that is there
             return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
         return configure
@@ -264,11 +266,16 @@ class Configuration:
             group = next((path for path in groups if groups[path] and gene.path.startswith(f"{path}.")), None)
             if group is not None:
                 self._check_below_group(space, gene.path, group)
-            elif not groups[gene.path] and gene.path not in known:
+            elif not groups[gene.path] and gene.path not in known and not self._is_replaced(gene):
                 raise SettingError(
                     f"space.{gene.path}: there is no setting {gene.path}; the nearest is {nearest(gene.path, known)} "
                     f"(space.{gene.path}=null takes the gene out; +{gene.path}=VALUE makes the setting)"
                 )
+
+    def _is_replaced(self, gene: Gene) -> bool:
+        """Whether the gene's values are whole sections, and stand where there is one."""
+        is_section = isinstance(OmegaConf.select(self.settings, gene.path), DictConfig)
+        return is_section and all(isinstance(value, dict) for value in gene.ends)
 
     def _check_below_group(self, space: Space, path: str, group: str) -> None:
         """Refuses a gene such as model.width where a model without it may be chosen while the gene is active."""
@@ -347,7 +354,7 @@ def _replacing(plain: dict[str, Any]) -> Callable[[Genotype], dict[str, Any]]:
     def configure(genotype: Genotype) -> dict[str, Any]:
         settings: dict[str, Any] = pickle.loads(pickled)
         for path, value in genotype.items():
-            _parent(settings, path)[path.rpartition(".")[2]] = value
+            _parent(settings, path)[path.rpartition(".")[2]] = copy.deepcopy(value)  # the choice stays as it is
         return settings
 
     return configure

@@ -15,6 +15,7 @@ from nestedga.job.configuration import Configuration, build
 from nestedga.population.member import Genotype
 from nestedga.population.objectives import Objectives
 from nestedga.population.space import Space
+from nestedga.population.values import is_plain
 from nestedga.protocol.layout import Layout, parted
 from nestedga.search.base import Search
 from nestedga.search.evolution.demes import TOPOLOGIES
@@ -82,13 +83,13 @@ def make_search(settings: Mapping[str, Any]) -> Search:
 
 
 def _configured(space: Space, settings: Mapping[str, Any]) -> Genotype:
-    """The genotype that the configuration itself is; a gene has no value in it where its setting is a whole section."""
+    """The genotype that the configuration itself is; a gene that chooses a section's file has no value in it."""
     values: Genotype = {}
     for path in space.paths:
         value: Any = settings
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, float | int | str):
+        if is_plain(value) and (not isinstance(value, dict) or space[path].contains(value)):
             values[path] = value
     for _ in space:  # a gene that hangs on an inactive one falls in the next round
         values = {path: value for path, value in values.items() if space.is_active(path, values)}

@@ -9,7 +9,6 @@ What is written down is a list of intervals in their order:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from nestedga.job.configuration import read_yaml
 from nestedga.population.genes import CategoricalGene
 from nestedga.population.member import GeneValue
 from nestedga.population.space import Space
+from nestedga.population.values import distinct, is_plain
 from nestedga.record.history import History
 from nestedga.record.run_folder import PartFolder, RunFolder
 from nestedga.search.pbt.replay import Replay, Segment
@@ -126,10 +126,10 @@ def _segment(entry: Any, where: str) -> Segment:
     if budget is not None and (type(budget) is not int or budget < 1):
         raise SettingError(f"{where}: budget={budget!r} trains nothing; use a whole number, 1 or more")
     for path, value in genotype.items():
-        if not isinstance(value, float | int | str) or (isinstance(value, float) and not math.isfinite(value)):
+        if not is_plain(value):
             raise SettingError(
-                f"{where}: {path}={value!r} is no value; give a number, a string or a boolean to a whole path, as in "
-                "optimizer.lr: 0.1"
+                f"{where}: {path}={value!r} is no value; give a number, a string, a boolean, or a list or mapping of "
+                "such to a whole path, as in optimizer.lr: 0.1"
             )
     return Segment({str(path): value for path, value in genotype.items()}, budget)
 
@@ -142,7 +142,7 @@ def _space_of(segments: Sequence[Segment], where: str) -> Space:
         raise SettingError(f"{where} sets nothing; give settings, as in genotype: {{optimizer.lr: 0.1}}")
 
     def taken(gene: str, beside: str) -> tuple[GeneValue, ...]:
-        return tuple(dict.fromkeys(genotype[gene] for genotype in genotypes if gene in genotype and beside in genotype))
+        return distinct(genotype[gene] for genotype in genotypes if gene in genotype and beside in genotype)
 
     groups = {gene: [group for group in genes if gene.startswith(f"{group}.")] for gene in genes}
     return Space(

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-GeneValue = float | int | bool | str
+GeneValue = float | int | bool | str | list[Any] | dict[str, Any]
+"""Plain data as JSON has them, never changed once made: lists and mappings are shared by all who hold them."""
 Genotype = dict[str, GeneValue]
-"""Override path to value, e.g. ``{"optimizer.lr": 0.1}``: can be typed on the command line as it stands."""
+"""Override path to value, e.g. ``{"optimizer.lr": 0.1, "optimizer.betas": [0.9, 0.999]}``."""
 
 
 class Status(str, Enum):

@@ -104,7 +104,7 @@ def render(history: History, now: float) -> RenderableType:
         genes = ", ".join(f"{path}={_value(value)}" for path, value in member.genotype.items())
         what = f"{member_id}" if task == "train" else f"{member_id} ({task})"
         place, lived = (str(group), str(history.groups[group])), (str(member.slot), str(member.generation))
-        groups.add_row(*place, what, *lived, f"{now - since:.0f} s", genes)
+        groups.add_row(*place, what, *lived, f"{now - since:.0f} s", Text(genes))
     best = "no member so far"
     if history.best_id is not None:
         best = f"best {name} {figure(history.best_values[0])}, member {history.best_id}"

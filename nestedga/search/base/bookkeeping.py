@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, ClassVar
 
 from nestedga.errors import SettingError
+from nestedga.population.genes import on_scale
 from nestedga.population.member import Evaluation, Genotype, Member
 from nestedga.population.space import Space
 
@@ -35,6 +36,7 @@ class Birth:
     budget: int | None = None
 
 
+ANY_GENES = "genetic, steady_state, pbt, pbt_async, fire or random"  # searches that need no unit space
 _KINDS: dict[str, tuple[type | UnionType, str]] = {  # of settings, by their annotation
     "int": (int, "a whole number"),
     "float": (float | int, "a number"),
@@ -69,12 +71,14 @@ class Bookkeeping:
         budget: length of an interval.
         population_size: slots.
         inherit: ``weights``, or ``none``: every member is trained from scratch.
+        needs_unit_space: it sees genes as numbers in [0, 1], and refuses those that have no place there.
     """
 
     multi_objective: ClassVar[bool] = False
     slow: ClassVar[bool] = False
     takes_immigrants: ClassVar[bool] = False
     last_counts: ClassVar[bool] = False
+    needs_unit_space: ClassVar[bool] = False
 
     space: Space = field(kw_only=False)
     seed: int
@@ -87,6 +91,12 @@ class Bookkeeping:
         self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
         if not self.space.free:
             raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")
+        off_scale = next((gene.path for gene in self.space if not on_scale(gene)), None)
+        if self.needs_unit_space and off_scale is not None:
+            raise SettingError(
+                f"{type(self).__name__} sees every gene as a number, and space.{off_scale} has no scale; leave it out, "
+                f"or use {ANY_GENES}"
+            )
 
     def check(self, holds: bool, setting: str, complaint: str) -> None:
         """Refuses a setting of this search that does not hold, naming it, its value and the remedy.

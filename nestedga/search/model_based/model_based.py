@@ -100,6 +100,7 @@ class ModelBased(Asynchronous):
 
     multi_objective: ClassVar[bool] = True
     slow: ClassVar[bool] = True
+    needs_unit_space: ClassVar[bool] = True
     takes_immigrants: ClassVar[bool] = True
 
     initial: str = "sobol"
