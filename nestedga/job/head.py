@@ -19,7 +19,7 @@ from nestedga.coordination.migration import Migration
 from nestedga.coordination.search_process import DistantSearch, SearchProcess
 from nestedga.errors import SettingError
 from nestedga.job.plan import Plan
-from nestedga.population.values import typed
+from nestedga.population.values import overrides
 from nestedga.rank.launcher import launched_rank
 from nestedga.record import journal
 from nestedga.record.journal import Journal
@@ -107,7 +107,7 @@ class Desk:
             write_beside(folder.best / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
             write_beside(
                 folder.best / "overrides.txt",
-                "".join(f"{path}={typed(value)}\n" for path, value in best.genotype.items()),
+                "".join(f"{line}\n" for line in overrides(best.genotype)),
             )
             if folder.state(best.id).exists():
                 shutil.copyfile(folder.state(best.id), folder.best / "state.safetensors")

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from nestedga.population.member import GeneValue
+from nestedga.population.member import GeneValue, Genotype
 
 _WORD = re.compile(r"(?!(?:true|false|null|nan|inf)\Z)[a-z_][a-z0-9_]*", re.IGNORECASE)  # typed as it is, and a string
 
@@ -55,3 +55,13 @@ def typed(value: object) -> str:
         escaped = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), value)
         return f"'{escaped}'"
     return "null" if value is None else str(value)
+
+
+def overrides(genotype: Genotype) -> list[str]:
+    """A genotype as it is typed; a mapping is merged into what is there, so that its place is emptied before."""
+    lines = []
+    for path, value in genotype.items():
+        if isinstance(value, dict):
+            lines.append(f"{path}=null")
+        lines.append(f"{path}={typed(value)}")
+    return lines
