@@ -9,6 +9,7 @@ from nestedga.errors import SettingError
 from nestedga.job.configuration import CONF, Configuration, build, jobs_of
 from nestedga.job.plan import make_plan, make_search
 from nestedga.population.space import Space, gene_from_config
+from nestedga.population.values import overrides, typed
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name != "experiment"]
@@ -131,8 +132,40 @@ def test_what_a_genotype_gives_can_be_typed_as_overrides():
             gene_from_config("model.width", {"type": "int", "low": 1, "high": 9}),
         )
     )
-    typed = Configuration([f"{path}={value}" for path, value in genotype.items()])
-    assert typed.plain() == configuration.with_genotype(space)(genotype)
+    again = Configuration(overrides(genotype))
+    assert again.plain() == configuration.with_genotype(space)(genotype)
+
+
+STRUCTURED = {
+    "optimizer.betas": {"type": "categorical", "choices": [[0.9, 0.999], [0.95, 0.98]]},
+    "data.augment": {"type": "ordinal", "choices": [{"pad": 0}, {"pad": 1, "mirror": False}]},
+}
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+def test_a_list_or_a_mapping_is_set_whole_and_stays_as_it_is(monkeypatch, slowly):
+    configuration, space = Configuration(["optimizer=adamw"]), Space.from_config(STRUCTURED)
+    configuration.check_genes(space, ("data", "optimizer"))
+    if slowly:
+        monkeypatch.setattr(Configuration, "_hangs_on", lambda self, genes: True)
+    genotype = {path: gene["choices"][1] for path, gene in STRUCTURED.items()}
+    settings = configuration.with_genotype(space)(genotype)
+    assert settings["optimizer"]["betas"] == [0.95, 0.98] and settings["data"]["augment"] == {"pad": 1, "mirror": False}
+    again = Configuration(["optimizer=adamw", *overrides(genotype)])
+    assert again.plain() == settings
+    settings["optimizer"]["betas"][0] = settings["data"]["augment"]["pad"] = 99
+    assert space.contains(genotype)
+
+
+def test_a_mapping_needs_a_section_and_a_section_a_mapping():
+    configuration = Configuration(["optimizer=adamw"])
+    for path, choices in (("data.augment", [1, 2]), ("data.augmint", [{"pad": 1}]), ("data.augment", [1, {"pad": 1}])):
+        space = Space.from_config({path: {"type": "categorical", "choices": choices}})
+        with pytest.raises(SettingError, match=f"there is no setting {path}; the nearest is data.augment"):
+            configuration.check_genes(space, ("data",))
+    space = Space.from_config({"optimizer": {"type": "categorical", "choices": ["sgd", {"lr": 0.1}]}})
+    with pytest.raises(SettingError, match="choices names {'lr': 0.1}; conf/optimizer/ has adamw"):
+        configuration.check_genes(space, ("optimizer",))
 
 
 def test_multirun_is_the_product_of_all_sweeps():
@@ -208,9 +241,18 @@ def test_the_founder_may_be_the_configuration_itself():
     assert founder.genotype["optimizer.lr"] == 0.2
 
 
+def test_the_founder_has_the_lists_and_sections_of_the_configuration():
+    genes = [f"+space.{path}={typed(gene)}" for path, gene in STRUCTURED.items()]
+    given = ["search=genetic", "search.founder=configured", "optimizer=adamw", "space=none", *genes]
+    with pytest.raises(SettingError, match="search.founder=.* lacks data.augment"):
+        make_search(Configuration(given).plain())
+    (founder,) = make_search(Configuration([*given, "data.augment=null", "data.augment={pad: 0}"]).plain()).ask(1)
+    assert founder.genotype == {"optimizer.betas": [0.9, 0.999], "data.augment": {"pad": 0}}
+
+
 def test_a_setting_that_is_derived_from_a_gene_follows_it():
-    overrides = ("+space.data.batch_size={type: int, low: 8, high: 64}", "data.micro_batches=${data.batch_size}")
-    configuration = Configuration(overrides)
+    derived = ("+space.data.batch_size={type: int, low: 8, high: 64}", "data.micro_batches=${data.batch_size}")
+    configuration = Configuration(derived)
     settings = configuration.with_genotype(Space.from_config(configuration.plain()["space"]))({"data.batch_size": 12})
     assert settings["data"]["batch_size"] == settings["data"]["micro_batches"] == 12
 
