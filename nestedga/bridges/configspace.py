@@ -33,10 +33,10 @@ from nestedga.population.genes import (
     IntGene,
     OrdinalGene,
     gene_from_config,
-    same,
 )
 from nestedga.population.member import GeneValue
 from nestedga.population.space import Condition, Space
+from nestedga.population.values import is_plain, same
 
 
 def to_configspace(space: Space) -> ConfigSpace.ConfigurationSpace:
@@ -93,7 +93,7 @@ def section_of(space: Space) -> dict[str, Any]:
         node |= _leaf(gene)
         if gene.path in space.conditions:
             node["when"] = {
-                parent: values[0] if len(values) == 1 else list(values)
+                parent: values[0] if len(values) == 1 and not isinstance(values[0], list | dict) else list(values)
                 for parent, values in space.conditions[gene.path]
             }
     if Space.from_config(section) != space:
@@ -113,7 +113,7 @@ def _hyperparameter(gene: Gene) -> Hyperparameter[Any, Any]:
             return ConfigSpace.OrdinalHyperparameter(path, choices)
         case ConstantGene(path, value):
             return ConfigSpace.Constant(path, value)
-    raise AssertionError(f"an unknown kind of gene: {gene}")
+    raise SettingError(f"space.{gene.path}: ConfigSpace knows no {type(gene).__name__}; leave it out")
 
 
 def _meta(factors: tuple[float, float]) -> dict[Hashable, Any] | None:
@@ -176,9 +176,11 @@ def _components(part: Any) -> list[Any]:
 
 def _plain(part: Hyperparameter[Any, Any], value: Any) -> GeneValue:
     """A Python value of what ConfigSpace may hold as NumPy's."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    if not isinstance(plain, bool | int | float | str):
-        raise SettingError(f"{part.name}: the value {plain!r} is no number, string or boolean; use one of these")
+    plain: GeneValue = value.item() if isinstance(value, np.generic) else value
+    if not is_plain(plain):
+        raise SettingError(
+            f"{part.name}: the value {plain!r} is no number, string or boolean, nor a list or mapping of such"
+        )
     return plain
 
 
@@ -199,7 +201,7 @@ def _leaf(gene: Gene) -> dict[str, Any]:
             return {"type": "ordinal", "choices": list(choices)}
         case ConstantGene(_, value):
             return {"type": "constant", "value": value}
-    raise AssertionError(f"an unknown kind of gene: {gene}")
+    raise SettingError(f"space.{gene.path}: ConfigSpace knows no {type(gene).__name__}; leave it out")
 
 
 def main() -> None:

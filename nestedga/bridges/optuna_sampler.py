@@ -19,7 +19,7 @@ import numpy as np
 
 from nestedga.errors import SettingError
 from nestedga.population.genes import CategoricalGene, ConstantGene, FloatGene, Gene, IntGene, OrdinalGene
-from nestedga.population.member import Evaluation, GeneValue, Status
+from nestedga.population.member import Evaluation, Status
 from nestedga.population.space import Space
 from nestedga.search.base import Search
 
@@ -132,11 +132,11 @@ def _distribution(gene: Gene) -> BaseDistribution:
             return FloatDistribution(low, high, log=log)
         case IntGene(_, low, high, log):
             return IntDistribution(low, high, log=log)
-        case CategoricalGene(_, choices) | OrdinalGene(_, choices):
-            return CategoricalDistribution(choices)
-        case ConstantGene(_, value):
-            return CategoricalDistribution((value,))
-    raise AssertionError(f"an unknown kind of gene: {gene}")
+        case CategoricalGene(name, choices) | OrdinalGene(name, choices):
+            return CategoricalDistribution([_value(name, choice) for choice in choices])
+        case ConstantGene(name, value):
+            return CategoricalDistribution([_value(name, value)])
+    raise SettingError(f"Optuna knows no parameter like {gene.path!r}, a {type(gene).__name__}; leave it out")
 
 
 def _gene(name: str, distribution: BaseDistribution) -> Gene:
@@ -158,7 +158,7 @@ def _gene(name: str, distribution: BaseDistribution) -> Gene:
     raise SettingError(f"the distribution of {name!r} is unknown: {distribution}; use float, int or categorical")
 
 
-def _value(name: str, choice: Any) -> GeneValue:
+def _value(name: str, choice: Any) -> bool | int | float | str:
     if not isinstance(choice, bool | int | float | str):
         raise SettingError(f"the choices of {name!r} must be numbers, strings or booleans, not {choice!r}")
     return choice

@@ -112,6 +112,6 @@ class Migration:
         own_id = -1 - len(members.origins)
         if migrant.evaluation.checksum is not None:
             self._files.take_in(migrant.part, migrant.member.id, own_id)
-        member = replace(migrant.member, id=own_id, hyper_parents=(), weights_parents=(), weights_crossover=None)
+        member = replace(migrant.member, id=own_id, hyper_parents=(), weights_parents=(), inheritance="clone")
         evaluation = replace(migrant.evaluation, member_id=own_id, ledger={})
         return MemberImmigrated(member, evaluation, Origin(migrant.part, migrant.member.id))

@@ -45,7 +45,7 @@ class Evaluator(Protocol):
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
         """Trains one interval from the parent's state (None: fresh) and measures on the fitness split.
 
-        Where ``member.weights_crossover`` says so, the parent's state was made of two.
+        ``member.inheritance`` says how the parent's state was made of those of the member's parents.
         """
         ...
 

@@ -89,8 +89,8 @@ class CommandEvaluator:
         """Only the command knows."""
 
     def train(self, member: Member, settings: Settings, parent: State | None) -> Result:
-        if member.weights_crossover is not None:  # of a search whose settings say so elsewhere
-            raise CommandFailed(f"files of two parents cannot be mixed, as {member.weights_crossover} would")
+        if member.inheritance != "clone":  # of a search whose settings say so elsewhere
+            raise CommandFailed(f"files of two parents cannot be mixed, as {member.inheritance} would")
         if self._place.inner_rank:
             self._place.watchdog.rest()  # what comes next is a wait for the first rank
             return Result({}, None)

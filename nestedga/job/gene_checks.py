@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from nestedga.errors import SettingError, nearest
 from nestedga.job.configuration import Configuration
 from nestedga.job.leaves import leaves
+from nestedga.population.genes import Gene
 from nestedga.population.member import GeneValue
 from nestedga.population.space import Space
 
@@ -40,11 +41,17 @@ def check_genes(configuration: Configuration, space: Space, sections: Sequence[s
         group = next((path for path in groups if groups[path] and gene.path.startswith(f"{path}.")), None)
         if group is not None:
             _check_below_group(configuration, space, gene.path, group)
-        elif not groups[gene.path] and gene.path not in known:
+        elif not groups[gene.path] and gene.path not in known and not _is_replaced(configuration, gene):
             raise SettingError(
                 f"space.{gene.path}: there is no setting {gene.path}; the nearest is {nearest(gene.path, known)} "
                 f"(space.{gene.path}=null takes the gene out; +{gene.path}=VALUE makes the setting)"
             )
+
+
+def _is_replaced(configuration: Configuration, gene: Gene) -> bool:
+    """Whether the gene's values are whole sections, and stand where there is one."""
+    is_section = isinstance(OmegaConf.select(configuration.unresolved, gene.path), DictConfig)
+    return is_section and all(isinstance(value, dict) for value in gene.ends)
 
 
 def _check_below_group(configuration: Configuration, space: Space, path: str, group: str) -> None:

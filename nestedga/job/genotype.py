@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ def make_configure(configuration: Configuration, space: Space) -> Configure:
         settings = configuration.choosing(chosen) if chosen else configuration.unresolved.copy()
         for path, value in genotype.items():
             if path not in groups:
-                OmegaConf.update(settings, path, value)
+                OmegaConf.update(settings, path, value, merge=False)  # a gene's list or mapping is all that is there
         return OmegaConf.to_container(settings, resolve=True)  # type: ignore[return-value]
 
     return configure
@@ -61,7 +62,7 @@ def _replacing(plain: dict[str, Any]) -> Configure:
     def configure(genotype: Genotype) -> dict[str, Any]:
         settings: dict[str, Any] = pickle.loads(pickled)
         for path, value in genotype.items():
-            section_of(settings, path)[path.rpartition(".")[2]] = value
+            section_of(settings, path)[path.rpartition(".")[2]] = copy.deepcopy(value)  # the choice stays as it is
         return settings
 
     return configure

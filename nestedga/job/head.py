@@ -19,6 +19,7 @@ from nestedga.coordination.groups import Groups
 from nestedga.coordination.migration import Migration
 from nestedga.coordination.thinker import Thinker
 from nestedga.job.plan import Plan
+from nestedga.population.values import overrides
 from nestedga.rank.launcher import launched_rank
 from nestedga.record import journal
 from nestedga.record.events import FORMAT, RunBegan, RunResumed
@@ -104,7 +105,7 @@ class Desk:
             write_beside(folder.best / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
             write_beside(
                 folder.best / "overrides.txt",
-                "".join(f"{path}={value}\n" for path, value in best.genotype.items()),
+                "".join(f"{line}\n" for line in overrides(best.genotype)),
             )
             if folder.state(best.id).exists():
                 shutil.copyfile(folder.state(best.id), folder.best / "state.safetensors")

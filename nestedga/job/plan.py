@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from nestedga.job.schema import Schema
 from nestedga.population.member import Genotype
 from nestedga.population.objectives import Objectives
 from nestedga.population.space import Space
+from nestedga.population.values import is_plain
 from nestedga.protocol.layout import Layout, parted
 from nestedga.search.base import Search
 from nestedga.search.evolution.demes import TOPOLOGIES
@@ -85,13 +87,13 @@ def make_search(settings: Schema) -> Search:
 
 
 def _configured(space: Space, settings: Schema) -> Genotype:
-    """The genotype that the configuration itself is; a gene has no value in it where its setting is a whole section."""
+    """The genotype that the configuration itself is; a gene that chooses a section's file has no value in it."""
     values: Genotype = {}
     plain = asdict(settings)
     for path in space.paths:
         section = section_of(plain, path)
-        value = section.get(path.rpartition(".")[2]) if isinstance(section, dict) else None
-        if isinstance(value, float | int | str):
+        value: Any = section.get(path.rpartition(".")[2]) if isinstance(section, dict) else None
+        if is_plain(value) and (not isinstance(value, dict) or space[path].contains(value)):
             values[path] = value
     for _ in space:  # a gene that hangs on an inactive one falls in the next round
         values = {path: value for path, value in values.items() if space.is_active(path, values)}

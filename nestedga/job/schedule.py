@@ -9,7 +9,6 @@ What is written down is a list of intervals in their order:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from nestedga.job.yaml_files import read_yaml
 from nestedga.population.genes import CategoricalGene
 from nestedga.population.member import GeneValue
 from nestedga.population.space import Space
+from nestedga.population.values import distinct, is_plain
 from nestedga.record.history import History
 from nestedga.record.run_folder import PartFolder, RunFolder
-from nestedga.search.pbt.replay import Interval, Replay
+from nestedga.search.pbt.replay import Replay, Segment
 
 
 def replay(
@@ -55,19 +55,19 @@ def replay(
     path = None if isinstance(schedule, list) else Path(str(schedule))
     where = f"search.schedule={schedule}" if path else "search.schedule"
     if path is None:
-        intervals = _listed(schedule, where)
+        segments = _listed(schedule, where)
     elif path.is_dir():
-        intervals = of_run(path, member, "steps" if interval["epochs"] is None else "epochs")
+        segments = of_run(path, member, "steps" if interval["epochs"] is None else "epochs")
     elif path.exists():
-        intervals = of_file(path)
+        segments = of_file(path)
     else:
         raise SettingError(f"{where} does not exist; name a run's folder, or a YAML file of intervals")
     if member is not None and not (path and path.is_dir()):
         raise SettingError(f"search.member={member}: {where} is no run with members; leave search.member out")
-    return Replay(_space_of(intervals, where), seed=seed, budget=budget, schedule=intervals)
+    return Replay(_space_of(segments, where), seed=seed, budget=budget, schedule=segments)
 
 
-def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
+def of_run(folder: Path, member_id: int | None, unit: str) -> list[Segment]:
     """The schedule along the lineage of a run's member.
 
     Args:
@@ -102,23 +102,23 @@ def of_run(folder: Path, member_id: int | None, unit: str) -> list[Interval]:
         origin = history.members.origins[line[0].id]
         history = History.of(PartFolder(RunFolder(folder.parent), origin.part).journal)
         line = history.lineage(origin.member_id) + line[1:]
-    return [Interval(member.genotype, member.budget) for member in line]
+    return [Segment(member.genotype, member.budget) for member in line]
 
 
-def of_file(path: Path) -> list[Interval]:
+def of_file(path: Path) -> list[Segment]:
     """The schedule that a file spells out."""
     return _listed(read_yaml(path), f"search.schedule={path}")
 
 
-def _listed(entries: Any, where: str) -> list[Interval]:
+def _listed(entries: Any, where: str) -> list[Segment]:
     if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
         raise SettingError(
             f"{where} must be a list of intervals, each as in {{genotype: {{optimizer.lr: 0.1}}, budget: 10}}"
         )
-    return [_interval(entry, f"{where}, interval {number}") for number, entry in enumerate(entries)]
+    return [_segment(entry, f"{where}, interval {number}") for number, entry in enumerate(entries)]
 
 
-def _interval(entry: Any, where: str) -> Interval:
+def _segment(entry: Any, where: str) -> Segment:
     genotype = entry.get("genotype") if isinstance(entry, Mapping) else None
     if not isinstance(genotype, Mapping) or set(entry) - {"genotype", "budget"}:
         raise SettingError(f"{where} is {entry!r}; write {{genotype: {{optimizer.lr: 0.1}}, budget: 10}}")
@@ -126,23 +126,23 @@ def _interval(entry: Any, where: str) -> Interval:
     if budget is not None and (type(budget) is not int or budget < 1):
         raise SettingError(f"{where}: budget={budget!r} trains nothing; use a whole number, 1 or more")
     for path, value in genotype.items():
-        if not isinstance(value, float | int | str) or (isinstance(value, float) and not math.isfinite(value)):
+        if not is_plain(value):
             raise SettingError(
-                f"{where}: {path}={value!r} is no value; give a number, a string or a boolean to a whole path, as in "
-                "optimizer.lr: 0.1"
+                f"{where}: {path}={value!r} is no value; give a number, a string, a boolean, or a list or mapping of "
+                "such to a whole path, as in optimizer.lr: 0.1"
             )
-    return Interval({str(path): value for path, value in genotype.items()}, budget)
+    return Segment({str(path): value for path, value in genotype.items()}, budget)
 
 
-def _space_of(intervals: Sequence[Interval], where: str) -> Space:
+def _space_of(segments: Sequence[Segment], where: str) -> Space:
     """What a schedule varies, and the values that it takes; a setting below a config group hangs on the group's."""
-    genotypes = [interval.genotype for interval in intervals]
+    genotypes = [segment.genotype for segment in segments]
     genes = list(dict.fromkeys(gene for genotype in genotypes for gene in genotype))
     if not genes:
         raise SettingError(f"{where} sets nothing; give settings, as in genotype: {{optimizer.lr: 0.1}}")
 
     def taken(gene: str, beside: str) -> tuple[GeneValue, ...]:
-        return tuple(dict.fromkeys(genotype[gene] for genotype in genotypes if gene in genotype and beside in genotype))
+        return distinct(genotype[gene] for genotype in genotypes if gene in genotype and beside in genotype)
 
     groups = {gene: [group for group in genes if gene.startswith(f"{group}.")] for gene in genes}
     return Space(

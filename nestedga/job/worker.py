@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from nestedga.errors import MemberFailed, PartnerLost, SettingError
 from nestedga.evaluators.base import Evaluator, Result
+from nestedga.population.keys import rng_for
 from nestedga.population.member import Evaluation, Genotype, Member, Status
 from nestedga.protocol.messages import Dissolved, Evaluated, Order, OrderKind, Ready, Report, Source, Stopped, Tested
 from nestedga.rank.place import Place, Settings
+from nestedga.states.inheritance import Parent, inherit
 from nestedga.states.state import State
-from nestedga.states.weights_crossover import WEIGHTS_CROSSOVERS
 
 
 class GroupComm(Protocol):
@@ -142,7 +141,8 @@ class Worker:
         if order.kind is OrderKind.TEST:
             return self._test(order.member, states)
         with place.ledger.during("train"):
-            evaluation, state = self._train(order.member, states)
+            parents = [Parent(state, source.genotype) for state, source in zip(states, order.sources, strict=True)]
+            evaluation, state = self._train(order.member, parents)
         if leader and state is not None:
             with place.ledger.during("checkpoint"):
                 leader.keep(order.member.id, state, own=True)
@@ -175,7 +175,7 @@ class Worker:
             )
         return state
 
-    def _train(self, member: Member, parents: tuple[State, ...]) -> tuple[Evaluation, State | None]:
+    def _train(self, member: Member, parents: Sequence[Parent]) -> tuple[Evaluation, State | None]:
         result: Result | None = None
         failure: tuple[bool, str, str, Status] | None = None
         try:
@@ -221,13 +221,10 @@ class Worker:
                 return f"the objective {name} is {metrics[name]}"
         return ""
 
-    def _combine(self, member: Member, parents: tuple[State, ...]) -> State | None:
+    def _combine(self, member: Member, parents: Sequence[Parent]) -> State | None:
         """The state that the member begins with; None: fresh."""
-        if member.weights_crossover is None:
-            return parents[0] if parents else None
         # Every rank draws alike and makes its own: no second broadcast.
-        rng = np.random.default_rng([self._seed, member.id])
-        return WEIGHTS_CROSSOVERS[member.weights_crossover](rng, *parents)
+        return inherit(member.inheritance, rng_for(self._seed, member.id), member.genotype, parents)
 
     def _test(self, best: Member, states: tuple[State, ...]) -> Tested:
         metrics = self._evaluator.test(best, self._configure(best.genotype), states[0] if states else None)

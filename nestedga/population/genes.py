@@ -1,7 +1,10 @@
 """Genes: each a path of the configuration with a type, a range and a way to change.
 
-Values are plain Python (float, int, bool, str), so that a genotype is JSON and a command line alike. Every operator
-takes its random generator first. Nothing here knows a search.
+Values are plain data, so that a genotype is JSON and a command line alike. Every operator takes its random generator
+first. Nothing here knows a search.
+
+Most genes lie on a scale: their values have places in [0, 1], as numbers have, and choices by their position. One
+whose values are built of parts, as a network's layers, need not; searches that see a space as a cube refuse it.
 """
 
 from __future__ import annotations
@@ -9,12 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
 from nestedga.errors import SettingError
 from nestedga.population.member import GeneValue
+from nestedga.population.values import distinct, is_plain, same
 
 PERTURB_FACTORS = (0.8, 1.2)  # Jaderberg et al. 2017 (arXiv:1711.09846), section 4.1.1
 MUTATION_DEVIATION = 0.1  # standard deviation in unit space; ours
@@ -22,7 +26,7 @@ SMALLEST_STEP = 0.01  # of the range: what a perturbation moves at least on a li
 
 
 class Gene(Protocol):
-    """One varied setting. All operators return a value for which ``contains`` holds."""
+    """One varied setting. All operators return a value for which ``contains`` holds, and change none that they get."""
 
     @property
     def path(self) -> str: ...
@@ -35,7 +39,7 @@ class Gene(Protocol):
     def contains(self, value: GeneValue) -> bool: ...
 
     def sample(self, rng: np.random.Generator) -> GeneValue:
-        """A fresh value, uniform on the gene's scale."""
+        """A fresh value, uniform on the gene's scale where it has one."""
         ...
 
     def perturb(self, rng: np.random.Generator, value: GeneValue) -> GeneValue:
@@ -46,6 +50,14 @@ class Gene(Protocol):
         """A random step of any size, small ones likelier; ``deviation`` is its standard deviation in unit space."""
         ...
 
+    def cross(self, rng: np.random.Generator, value: GeneValue, other: GeneValue) -> GeneValue:
+        """What a child has that takes this gene of its other parent: the value there, or one made of parts of both."""
+        ...
+
+
+class UnitGene(Gene, Protocol):
+    """A gene on a scale."""
+
     def to_unit(self, value: GeneValue) -> float:
         """Where the value lies on the gene's scale, in [0, 1]; a choice in the middle of its share."""
         ...
@@ -55,8 +67,22 @@ class Gene(Protocol):
         ...
 
 
+def on_scale(gene: Gene) -> TypeGuard[UnitGene]:
+    """Whether a gene's values have places in [0, 1]."""
+    return hasattr(gene, "to_unit")  # what a runtime protocol would ask, a hundred times faster
+
+
+class _Whole:
+    """A gene whose value a child has whole of one parent."""
+
+    __slots__ = ()
+
+    def cross(self, rng: np.random.Generator, value: GeneValue, other: GeneValue) -> GeneValue:
+        return other
+
+
 @dataclass(frozen=True, slots=True)
-class FloatGene:
+class FloatGene(_Whole):
     """A real number in [low, high]; on a log scale, sampled and mutated in its logarithm."""
 
     path: str
@@ -76,12 +102,13 @@ class FloatGene:
         return self.from_unit(rng.random())
 
     def perturb(self, rng: np.random.Generator, value: GeneValue) -> float:
+        assert isinstance(value, float)
         factor = self.factors[rng.integers(2)]
-        stepped = float(value) * factor
+        stepped = value * factor
         if not self.log:
             smallest = SMALLEST_STEP * (self.high - self.low)
-            if abs(stepped - float(value)) < smallest:
-                stepped = float(value) + math.copysign(smallest, factor - 1.0)
+            if abs(stepped - value) < smallest:
+                stepped = value + math.copysign(smallest, factor - 1.0)
         return self.clip(stepped)
 
     def mutate(self, rng: np.random.Generator, value: GeneValue, deviation: float = MUTATION_DEVIATION) -> float:
@@ -91,7 +118,8 @@ class FloatGene:
         return float(min(max(value, self.low), self.high))
 
     def to_unit(self, value: GeneValue) -> float:
-        low, high, at = self.low, self.high, float(value)
+        assert isinstance(value, float)
+        low, high, at = self.low, self.high, value
         if self.log:
             low, high, at = math.log(low), math.log(high), math.log(at)
         return (at - low) / (high - low)
@@ -104,7 +132,7 @@ class FloatGene:
 
 
 @dataclass(frozen=True, slots=True)
-class IntGene:
+class IntGene(_Whole):
     """A whole number in [low, high]; every change moves it by at least one where the range allows."""
 
     path: str
@@ -125,13 +153,15 @@ class IntGene:
         return self.from_unit(rng.random())
 
     def perturb(self, rng: np.random.Generator, value: GeneValue) -> int:
+        assert isinstance(value, int)
         factor = self.factors[rng.integers(2)]
-        return self._moved(int(value), round(int(value) * factor), up=factor > 1.0)
+        return self._moved(value, round(value * factor), up=factor > 1.0)
 
     def mutate(self, rng: np.random.Generator, value: GeneValue, deviation: float = MUTATION_DEVIATION) -> int:
+        assert isinstance(value, int)
         unit = self.to_unit(value)
         target = reflect(unit + rng.normal(0.0, deviation))
-        return self._moved(int(value), self.from_unit(target), up=target > unit)
+        return self._moved(value, self.from_unit(target), up=target > unit)
 
     def _moved(self, value: int, target: int, up: bool) -> int:
         if target == value:
@@ -143,8 +173,9 @@ class IntGene:
         return (math.log(low), math.log(high)) if self.log else (low, high)
 
     def to_unit(self, value: GeneValue) -> float:
+        assert isinstance(value, int)
         low, high = self._bounds()
-        return ((math.log(int(value)) if self.log else int(value)) - low) / (high - low)
+        return ((math.log(value) if self.log else value) - low) / (high - low)
 
     def from_unit(self, unit: float) -> int:
         low, high = self._bounds()
@@ -153,7 +184,7 @@ class IntGene:
 
 
 @dataclass(frozen=True, slots=True)
-class _ChoiceGene:
+class _ChoiceGene(_Whole):
     """One of several values."""
 
     path: str
@@ -205,7 +236,7 @@ class OrdinalGene(_ChoiceGene):
 
 
 @dataclass(frozen=True, slots=True)
-class ConstantGene:
+class ConstantGene(_Whole):
     """A value that never changes: written with the genotype, varied by nobody."""
 
     path: str
@@ -254,15 +285,15 @@ def gene_from_config(path: str, leaf: Mapping[str, Any]) -> Gene:
     if kind == "bool":
         return CategoricalGene(path, (False, True))
     if kind == "constant":
+        if not is_plain(spec["value"]):
+            raise SettingError(f"space.{path}.value={spec['value']!r} must be {_PLAIN}")
         return ConstantGene(path, spec["value"])
-    choices = tuple(spec["choices"])
-    if not choices or any(not isinstance(choice, float | int | str) for choice in choices):
-        raise SettingError(
-            f"space.{path}.choices={list(choices)!r} must be a list of one or more numbers, strings or booleans"
-        )
-    if len({(type(choice), choice) for choice in choices}) < len(choices):
-        raise SettingError(f"space.{path}.choices={list(choices)!r} names a value twice; give each once")
-    return (CategoricalGene if kind == "categorical" else OrdinalGene)(path, choices)
+    choices = spec["choices"]
+    if not isinstance(choices, list | tuple) or not choices or not all(map(is_plain, choices)):
+        raise SettingError(f"space.{path}.choices={choices!r} must be a list of one or more values, each {_PLAIN}")
+    if len(distinct(choices)) < len(choices):
+        raise SettingError(f"space.{path}.choices={choices!r} names a value twice; give each once")
+    return (CategoricalGene if kind == "categorical" else OrdinalGene)(path, tuple(choices))
 
 
 def _numeric(path: str, kind: str, spec: dict[str, Any]) -> Gene:
@@ -291,6 +322,7 @@ def _numeric(path: str, kind: str, spec: dict[str, Any]) -> Gene:
     return IntGene(path, int(low), int(high), scale == "log", (shrink, grow))
 
 
+_PLAIN = "a number, a string, a boolean, or a list or a mapping (its keys words) of such"
 _NUMBER = (("low", "high"), ("scale", "perturb"))
 _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # type: (required keys, optional keys)
     "float": _NUMBER,
@@ -306,8 +338,3 @@ def reflect(unit: float) -> float:
     """Folds a number back into [0, 1] at both ends, so that no border collects what was drawn beyond it."""
     unit = abs(unit) % 2.0
     return 2.0 - unit if unit > 1.0 else unit
-
-
-def same(a: GeneValue, b: GeneValue) -> bool:
-    """Equal in value and type."""
-    return type(a) is type(b) and a == b  # True == 1 in Python, but not in a configuration

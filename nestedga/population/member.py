@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-GeneValue = float | int | bool | str
+GeneValue = float | int | bool | str | list[Any] | dict[str, Any]
+"""Plain data as JSON has them, never changed once made: lists and mappings are shared by all who hold them."""
 Genotype = dict[str, GeneValue]
-"""Override path to value, e.g. ``{"optimizer.lr": 0.1}``: can be typed on the command line as it stands."""
+"""Override path to value, e.g. ``{"optimizer.lr": 0.1, "optimizer.betas": [0.9, 0.999]}``."""
 
 
 class Status(str, Enum):
@@ -34,10 +35,10 @@ class Member:
         generation: how many breedings lie behind it.
         genotype: override path to value.
         hyper_parents: whose genes were bred into this one.
-        weights_parents: ``()`` for fresh weights, ``(a,)`` for a clone of a; the lineage follows the first.
+        weights_parents: whose states it inherits, ``()`` for fresh weights; the lineage follows the first.
         budget: length of the interval, in the unit of the evaluator (epochs or steps).
-        weights_crossover: how two weights parents are combined: ``average`` of both, or ``layerwise``, each layer from
-            one of them; None where there is one or none.
+        inheritance: what the state that it begins with takes from its weights parents: ``clone`` (all, of the first),
+            ``average`` of two, ``layerwise`` (each layer of one of two); see ``states/inheritance.py``.
     """
 
     id: int
@@ -47,20 +48,7 @@ class Member:
     hyper_parents: tuple[int, ...]
     weights_parents: tuple[int, ...]
     budget: int
-    weights_crossover: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}  # asdict copies all that is inside
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Member:
-        return cls(
-            **{
-                **record,
-                "hyper_parents": tuple(record["hyper_parents"]),
-                "weights_parents": tuple(record["weights_parents"]),
-            }
-        )
+    inheritance: str = "clone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +110,6 @@ class Evaluation:
             return Evaluation(self.member_id, math.nan, self.status)
         values = signed(self.values, modes)
         return Evaluation(self.member_id, values[0], objectives=values if self.objectives else ())
-
-    def to_json(self) -> dict[str, Any]:
-        # JSON has no NaN: a failed member has fom null.
-        record = {name: getattr(self, name) for name in self.__slots__}
-        return {**record, "fom": self.fom if self.ok else None, "status": self.status.value}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Evaluation:
-        fom = math.nan if record["fom"] is None else record["fom"]
-        objectives = tuple(record.get("objectives", ()))
-        return cls(**{**record, "fom": fom, "status": Status(record["status"]), "objectives": objectives})
 
 
 def signed(values: Sequence[float], modes: Sequence[str]) -> tuple[float, ...]:

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.errors import SettingError
-from nestedga.population.genes import ConstantGene, FloatGene, Gene, gene_from_config, same
+from nestedga.population.genes import ConstantGene, FloatGene, Gene, UnitGene, gene_from_config, on_scale
 from nestedga.population.member import GeneValue, Genotype
+from nestedga.population.values import same
 
 Condition = tuple[tuple[str, tuple[GeneValue, ...]], ...]
 """Paths of other genes, each with the values of which it must have one; all must hold."""
@@ -33,6 +34,9 @@ class Space:
         conditions: for genes that are active only while others have certain values. A gene whose condition names an
             inactive gene is inactive.
 
+    Attributes:
+        unit_genes: those of the genes that lie on a scale: the axes of unit space.
+
     Raises:
         SettingError: a condition names a gene that is not there or a value that it cannot have, or conditions go round
             in a ring.
@@ -40,11 +44,13 @@ class Space:
 
     genes: tuple[Gene, ...]
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    unit_genes: tuple[UnitGene, ...] = field(init=False, repr=False, compare=False)
     _by_path: dict[str, Gene] = field(init=False, repr=False, compare=False)
     _parents_first: tuple[Gene, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "genes", tuple(sorted(self.genes, key=lambda gene: gene.path)))
+        object.__setattr__(self, "unit_genes", tuple(gene for gene in self.genes if on_scale(gene)))
         object.__setattr__(self, "_by_path", {gene.path: gene for gene in self.genes})
         in_order = {path: tuple(sorted(self.conditions[path], key=lambda c: c[0])) for path in sorted(self.conditions)}
         object.__setattr__(self, "conditions", in_order)
@@ -109,15 +115,29 @@ class Space:
         return {gene.path: genotype[gene.path] for gene in self.genes if gene.path in genotype}
 
     def to_unit(self, genotype: Genotype) -> NDArray[np.float64]:
-        """The genotype as a point, shape (len(space),), each in [0, 1]; NaN for genes that are not active."""
+        """The genotype as a point, shape (len(unit_genes),), each in [0, 1]; NaN for genes that are not active."""
         return np.array(
-            [gene.to_unit(genotype[gene.path]) if gene.path in genotype else math.nan for gene in self.genes]
+            [gene.to_unit(genotype[gene.path]) if gene.path in genotype else math.nan for gene in self.unit_genes]
         )
 
-    def from_unit(self, point: Sequence[float] | NDArray[np.float64]) -> Genotype:
-        """The genotype at a point, shape (len(space),); numbers for genes that turn out inactive are ignored."""
-        at = dict(zip(self.paths, point, strict=True))
-        return self.made(lambda gene: gene.from_unit(min(max(float(at[gene.path]), 0.0), 1.0)))
+    def from_unit(
+        self, point: Sequence[float] | NDArray[np.float64], rng: np.random.Generator | None = None
+    ) -> Genotype:
+        """The genotype at a point; numbers for genes that turn out inactive are ignored.
+
+        Args:
+            point: shape (len(unit_genes),).
+            rng: draws the genes that have no place in unit space; None where there are none.
+        """
+        at = {gene.path: unit for gene, unit in zip(self.unit_genes, point, strict=True)}
+
+        def value_of(gene: Gene) -> GeneValue:
+            if on_scale(gene):
+                return gene.from_unit(min(max(float(at[gene.path]), 0.0), 1.0))
+            assert rng is not None, f"{gene.path} has no place in unit space"
+            return gene.sample(rng)
+
+        return self.made(value_of)
 
     def subspace(self, paths: Collection[str]) -> Space:
         """The space of some of the genes; conditions must lie among them.
@@ -149,7 +169,8 @@ class Space:
                 raise SettingError(f"space.{path}.when.{parent}=[] never holds; name one value or more")
             for value in values:
                 if not gene.contains(value):
-                    raise SettingError(f"space.{path}.when: the gene {parent} never has the value {value!r}")
+                    hint = "; a list names several values: put it into another" if gene.contains([*values]) else ""
+                    raise SettingError(f"space.{path}.when: the gene {parent} never has the value {value!r}{hint}")
 
     def _sorted_by_conditions(self) -> tuple[Gene, ...]:
         needs = {gene.path: [parent for parent, _ in self.conditions.get(gene.path, ())] for gene in self.genes}
@@ -185,7 +206,10 @@ def _leaves(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, dict[str,
                 f"space.{at}={child!r} is not a gene; give it a type, as in {{type: float, low: 0, high: 1}}"
             )
         is_gene = isinstance(child.get("type"), str)
-        own = {k: v for k, v in child.items() if is_gene and (k == "when" or not isinstance(v, Mapping))}
+        mappings = (
+            ("when", "value") if child.get("type") == "constant" else ("when",)
+        )  # keys of a gene, not others below
+        own = {k: v for k, v in child.items() if is_gene and (k in mappings or not isinstance(v, Mapping))}
         if is_gene:
             yield at, {k: v for k, v in own.items() if v is not None}
         yield from _leaves({k: v for k, v in child.items() if k not in own}, at)

@@ -5,10 +5,10 @@ A group is named by the world rank of its leader.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from nestedga.population.member import Evaluation, Member
+from nestedga.population.member import Evaluation, Genotype, Member
 
 
 class OrderKind(Enum):
@@ -28,10 +28,12 @@ class Source:
     Attributes:
         member_id: whose state.
         holders: leaders that hold it or are about to, best first; one that is about to answers once it does.
+        genotype: that member's, for a child whose own state is made of it.
     """
 
     member_id: int
     holders: tuple[int, ...]
+    genotype: Genotype = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

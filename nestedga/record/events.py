@@ -272,7 +272,9 @@ def from_json(word: str, content: Mapping[str, Any]) -> Event:
     """
     if word not in EVENTS:
         raise ValueError(f"unknown event {word!r}")
-    evaluation = content.get("evaluation")
+    member, evaluation = content.get("member"), content.get("evaluation")
+    if isinstance(member, dict) and "weights_crossover" in member:  # of format 1; null for a clone
+        content = {**content, "member": {**member, "inheritance": member["weights_crossover"] or "clone"}}
     if isinstance(evaluation, dict) and (nan := _nan_in(evaluation)):
         content = {**content, "evaluation": {**evaluation, **nan}}
     elif nan := _nan_in(content):

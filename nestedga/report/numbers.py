@@ -12,9 +12,13 @@ def figure(value: float) -> str:
 
 
 def short(value: object) -> str:
-    """Four digits; a number that is none stands for a failure."""
+    """Four digits, also within lists and mappings; a number that is none stands for a failure."""
     if isinstance(value, float):
         if not math.isfinite(value):
             return "failed"
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(short, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {short(item)}' for key, item in value.items())}}}"
     return str(value)

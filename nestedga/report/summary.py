@@ -94,8 +94,8 @@ def schedule_table(history: History) -> Table:
     trained, before = 0, None
     for member in line:
         if member.genotype != before or member is line[-1]:
-            values = [short(member.genotype.get(path, "")) for path in genes]
-            values += [short(value) for value in history.evaluation(member.id).values]
+            values = [_as_it_is(member.genotype.get(path, "")) for path in genes]
+            values += [_as_it_is(value) for value in history.evaluation(member.id).values]
             origin = history.members.origins.get(member.id)
             whence = f"part {origin.part}, member {origin.member_id}" if origin else str(member.id)
             table.add_row(whence, str(trained), *values)
@@ -121,7 +121,7 @@ def front_table(history: History) -> Table:
     table = Table("member", *history.objectives.names, *genes, title=f"Pareto front{more}", title_justify="left")
     for member in members:
         objectives = [short(value) for value in _objectives(history, member.id).values()]
-        table.add_row(str(member.id), *objectives, *(short(member.genotype.get(path, "")) for path in genes))
+        table.add_row(str(member.id), *objectives, *(_as_it_is(member.genotype.get(path, "")) for path in genes))
     return table
 
 
@@ -161,6 +161,11 @@ def closing(history: History, folder: RunFolder) -> RenderableType:
 def _genes(members: Iterable[Member]) -> list[str]:
     """All genes of some members; each may lack those that are not active in it."""
     return list(dict.fromkeys(path for member in members for path in member.genotype))
+
+
+def _as_it_is(value: object) -> Text:
+    """A cell; in a plain string [a] would be markup."""
+    return Text(short(value))
 
 
 def show(renderable: RenderableType) -> None:

@@ -263,7 +263,11 @@ class PlayedGroups:
 
     def _fom(self, member: Member, rng: Random) -> float:
         """A bowl in unit space with noise; to be minimised."""
-        bowl = sum((self._space[path].to_unit(value) - TARGET) ** 2 for path, value in member.genotype.items())
+        bowl = sum(
+            (gene.to_unit(member.genotype[gene.path]) - TARGET) ** 2
+            for gene in self._space.unit_genes
+            if gene.path in member.genotype
+        )
         return bowl + rng.gauss(0.0, self._settings.noise)
 
     def _obtain(self, group: int, sources: Iterable[Source], at: float) -> float:

@@ -12,6 +12,7 @@ from nestedga.errors import SettingError
 from nestedga.population.keys import INITIALISE, key
 from nestedga.population.member import Member
 from nestedga.rank.place import Place
+from nestedga.states.inheritance import inheritance_of
 from nestedga.states.state import State
 from nestedga.training.checks import check_training, probe
 from nestedga.training.collectives import find_collectives
@@ -57,7 +58,7 @@ class Trainer:
         components, data, recipe = self._components, settings.data, settings.recipe
         strengths = settings.strengths
         counters = self._begin(member, settings, parent)
-        if member.weights_crossover is not None:
+        if inheritance_of(member.inheritance).new_statistics:
             recalibrate(components, self._seed, member.id, strengths)
         num_samples, batch_size = components.dataset.size("train"), data["batch_size"]
         steps = member.budget if self._unit == "steps" else member.budget * (num_samples // batch_size)

@@ -20,6 +20,7 @@ from nestedga.population.space import Space
 from tests.conftest import environment
 from tests.population.test_space import CHAIN
 from tests.search.searches import SPACE
+from tests.search.structured import LayersGene
 
 SPACES = {
     "laws": SPACE,
@@ -29,6 +30,16 @@ SPACES = {
     ),
     "constants": Space(
         (ConstantGene("a", True), ConstantGene("b", "x"), ConstantGene("c", 2), FloatGene("d", 0.0, 1.0))
+    ),
+    "structured_choices": Space(
+        (
+            CategoricalGene("a", ([0.9, 0.999], [0.95, 0.98])),
+            OrdinalGene("b", ({"c": 1}, {"c": [None, True]}, "none")),
+            ConstantGene("k", {"type": [1]}),
+            FloatGene("x", 0.0, 1.0),
+            FloatGene("y", 0.0, 1.0),
+        ),
+        {"x": (("a", ([0.9, 0.999],)),), "y": (("a", ([0.95, 0.98],)), ("b", ({"c": 1}, "none")))},
     ),
     "mixed_choices": Space(
         (CategoricalGene("a", ("x", 2, 0.5)), OrdinalGene("b", (0.1, 0.2)), OrdinalGene("c", ("s", "l")))
@@ -144,6 +155,8 @@ def test_what_only_we_can_say_is_named():
     with pytest.raises(SettingError, match="ConfigSpace refuses this space: .*1") as caught:
         to_configspace(Space((CategoricalGene("a", (1, True)),)))
     assert "\n" not in str(caught.value)
+    with pytest.raises(SettingError, match="space.model.layers: ConfigSpace knows no LayersGene; leave it out"):
+        to_configspace(Space((LayersGene(),)))
 
 
 def test_names_that_are_no_paths_are_named():

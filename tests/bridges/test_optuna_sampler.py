@@ -15,9 +15,11 @@ from nestedga.bridges.optuna_sampler import NestedgaSampler
 from nestedga.errors import SettingError
 from nestedga.population.genes import CategoricalGene, ConstantGene, FloatGene, IntGene, OrdinalGene
 from nestedga.population.member import Member
+from nestedga.population.space import Space
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.evolution.steady_state import SteadyState
 from tests.search.searches import SPACE, bowl, run
+from tests.search.structured import LayersGene
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 GENETIC = functools.partial(Genetic, seed=0, budget=1, population_size=10, generations=6, inherit="none")
@@ -195,6 +197,10 @@ def test_what_does_not_fit_is_named():
         study.ask().suggest_float("x", -2, -1)
     with pytest.raises(SettingError, match="choices of 'c' must be numbers"):
         NestedgaSampler(GENETIC, {"c": CategoricalDistribution((None, "a"))})
+    with pytest.raises(SettingError, match=r"choices of 'c' must be numbers, strings or booleans, not \[0.9, 0.99\]"):
+        NestedgaSampler(GENETIC, Space((OrdinalGene("c", ([0.9, 0.99], [0.8, 0.9])),)))
+    with pytest.raises(SettingError, match="Optuna knows no parameter like 'model.layers', a LayersGene; leave it out"):
+        NestedgaSampler(GENETIC, Space((LayersGene(),)))
     with pytest.raises(SettingError, match="no gene that can vary"):
         NestedgaSampler(GENETIC, {"c": FloatDistribution(1, 1)})
 

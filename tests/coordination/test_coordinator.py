@@ -22,6 +22,7 @@ from nestedga.protocol import messages
 from nestedga.protocol.layout import Layout
 from nestedga.protocol.messages import Durable, Evaluated, OrderKind, Prefetch, Ready, Stopped
 from nestedga.record import journal
+from nestedga.record.events import from_json
 from nestedga.record.journal import Journal
 from nestedga.record.members import Members
 from nestedga.search.evolution.genetic import Genetic
@@ -227,7 +228,7 @@ def test_killed_and_resumed_it_ends_as_if_never_interrupted(tmp_path, kind, seed
 
 def front_of(book, signs):
     """From the journal by brute force: who is dominated by nobody, by objectives; of equal ones the lowest id."""
-    told = [Evaluation.from_json(r["evaluation"]) for r in journal.read(book) if r["event"] == "tell"]
+    told = [from_json("tell", r).evaluation for r in journal.read(book) if r["event"] == "tell"]
     values = {e.member_id: tuple(s * v for s, v in zip(signs, e.values, strict=True)) for e in told if e.ok}
     front = [
         i

@@ -18,6 +18,7 @@ from nestedga.job.plan import IMMIGRATION, make_plan
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.messages import Ended, Migrant, Ready
 from nestedga.record import journal
+from nestedga.record.events import from_json
 from nestedga.search.evolution.genetic import Genetic
 from nestedga.search.evolution.steady_state import SteadyState
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
@@ -102,9 +103,7 @@ def run(path, kind, seed=0, *, deaths=0, num_parts=2, num_groups=2, interval=3, 
 
 def states_of(records):
     """The state of each member, computed from what all journals say of its ancestors."""
-    asked = [
-        {r["member"]["id"]: Member.from_json(r["member"]) for r in part if r["event"] == "ask"} for part in records
-    ]
+    asked = [{r["member"]["id"]: from_json("ask", r).member for r in part if r["event"] == "ask"} for part in records]
     origins = [{r["member"]["id"]: r["origin"] for r in part if r["event"] == "immigrate"} for part in records]
 
     def state(part, member_id):
@@ -130,7 +129,7 @@ def test_immigrants_bring_their_weights_and_each_search_is_a_function_of_its_jou
         gone = [[(r["part"], r["member_id"]) for r in part if r["event"] == "emigrate"] for part in records]
         for number, part in enumerate(records):
             assert part[-1]["event"] == "end" and part[-1]["status"] == "complete"
-            told = [Evaluation.from_json(r["evaluation"]) for r in part if r["event"] == "tell"]
+            told = [from_json("tell", r).evaluation for r in part if r["event"] == "tell"]
             assert len(told) == len({e.member_id for e in told}) == 36
             assert all(e.checksum == states[number, e.member_id] for e in told)
             came = [r for r in part if r["event"] == "immigrate"]

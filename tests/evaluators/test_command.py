@@ -367,7 +367,7 @@ def test_what_cannot_be_inherited_is_a_failure(bench, code, reason):
 def test_files_of_two_parents_are_never_mixed(bench):
     evaluator = bench.open([*bench.script("print('FoM: 1')"), *SAVES], search={})
     with pytest.raises(CommandFailed, match="cannot be mixed, as average would"):
-        evaluator.train(Member(7, 0, 0, {}, (), (), 1, weights_crossover="average"), bench.settings, None)
+        evaluator.train(Member(7, 0, 0, {}, (), (), 1, inheritance="average"), bench.settings, None)
     bench.open(["true", *SAVES], search={"wrapped": {"inherit": "none", "weights": "average"}})  # nobody inherits there
 
 

@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from nestedga.job.plan import make_search
 from nestedga.job.schema import Schema
-from nestedga.population.member import Evaluation, Member
 from nestedga.record import journal
+from nestedga.record.events import from_json
 
 FUNCTION = (
     "evaluator=function",
@@ -37,13 +37,13 @@ def as_the_journal_tells(settings, records):
     untold, num_told = deque(), 0
     for record in records:
         if record["event"] == "tell":
-            untold.append(Evaluation.from_json(record["evaluation"]))
+            untold.append(from_json("tell", record).evaluation)
             num_told += 1
         elif record["event"] == "ask":
             while num_told - len(untold) < record.get("told", num_told):
                 search.tell(untold.popleft())
             (member,) = search.ask(1)
-            yield member, Member.from_json(record["member"])
+            yield member, from_json("ask", record).member
 
 
 @pytest.mark.parametrize("search", SLOW)
@@ -68,5 +68,5 @@ def test_a_job_that_is_cut_while_its_search_thinks_leaves_the_next_one_alone(nes
         assert records[-1]["event"] == "end" and records[-1]["status"] == "max_seconds"
         settings = yaml.safe_load((folder / job / "config.yaml").read_text())
         alone = make_search({**settings, "search": {**settings["search"], "_target_": SAMPLING}})
-        members = [Member.from_json(record["member"]) for record in records if record["event"] == "ask"]
+        members = [from_json("ask", record).member for record in records if record["event"] == "ask"]
         assert members == alone.ask(len(members)) != []

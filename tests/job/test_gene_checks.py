@@ -43,3 +43,14 @@ def test_a_gene_nobody_would_notice_names_where_genes_may_lie():
     space = Space((gene_from_config("run.max_seconds", {"type": "float", "low": 1, "high": 2}),))
     with pytest.raises(SettingError, match=r"data\.\*, model\.\*, optimizer\.\*"):
         check_genes(configuration, space, ("data", "model", "optimizer"))
+
+
+def test_a_mapping_needs_a_section_and_a_section_a_mapping():
+    configuration = Configuration(["optimizer=adamw"])
+    for path, choices in (("data.augment", [1, 2]), ("data.augmint", [{"pad": 1}]), ("data.augment", [1, {"pad": 1}])):
+        space = Space.from_config({path: {"type": "categorical", "choices": choices}})
+        with pytest.raises(SettingError, match=f"there is no setting {path}; the nearest is data.augment"):
+            check_genes(configuration, space, ("data",))
+    space = Space.from_config({"optimizer": {"type": "categorical", "choices": ["sgd", {"lr": 0.1}]}})
+    with pytest.raises(SettingError, match="choices names {'lr': 0.1}; conf/optimizer/ has adamw"):
+        check_genes(configuration, space, ("optimizer",))

@@ -1,10 +1,13 @@
 """Genes become settings, and nothing else changes."""
 
+import pytest
+
 from nestedga.job.configuration import Configuration
 from nestedga.job.gene_checks import check_genes
 from nestedga.job.genotype import make_configure
 from nestedga.population.genes import gene_from_config
 from nestedga.population.space import Space
+from nestedga.population.values import overrides as typed_overrides
 
 
 def test_a_genotype_is_applied_and_nothing_else_changes():
@@ -98,3 +101,24 @@ def test_genes_are_written_alike_fast_and_slowly(monkeypatch):
     fast = make_configure(configuration, space)(genotype)
     monkeypatch.setattr("nestedga.job.genotype._derived", lambda configuration, genes: True)
     assert fast == make_configure(configuration, space)(genotype) != configuration.plain()
+
+
+STRUCTURED = {
+    "optimizer.betas": {"type": "categorical", "choices": [[0.9, 0.999], [0.95, 0.98]]},
+    "data.augment": {"type": "ordinal", "choices": [{"pad": 0}, {"pad": 1, "mirror": False}]},
+}
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+def test_a_list_or_a_mapping_is_set_whole_and_stays_as_it_is(monkeypatch, slowly):
+    configuration, space = Configuration(["optimizer=adamw"]), Space.from_config(STRUCTURED)
+    check_genes(configuration, space, ("data", "optimizer"))
+    if slowly:
+        monkeypatch.setattr("nestedga.job.genotype._derived", lambda configuration, genes: True)
+    genotype = {path: gene["choices"][1] for path, gene in STRUCTURED.items()}
+    settings = make_configure(configuration, space)(genotype)
+    assert settings["optimizer"]["betas"] == [0.95, 0.98] and settings["data"]["augment"] == {"pad": 1, "mirror": False}
+    again = Configuration(["optimizer=adamw", *typed_overrides(genotype)])
+    assert again.plain() == settings
+    settings["optimizer"]["betas"][0] = settings["data"]["augment"]["pad"] = 99
+    assert space.contains(genotype)

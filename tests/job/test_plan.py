@@ -6,6 +6,8 @@ from nestedga.errors import SettingError
 from nestedga.job.composition import CONF
 from nestedga.job.configuration import Configuration
 from nestedga.job.plan import make_plan, make_search
+from nestedga.population.values import typed
+from tests.job.test_genotype import STRUCTURED
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
@@ -43,3 +45,12 @@ def test_the_founder_may_be_the_configuration_itself():
     (founder,) = make_search(settings).ask(1)
     assert founder.genotype == {path: settings.optimizer[path.split(".")[1]] for path in founder.genotype}
     assert founder.genotype["optimizer.lr"] == 0.2
+
+
+def test_the_founder_has_the_lists_and_sections_of_the_configuration():
+    genes = [f"+space.{path}={typed(gene)}" for path, gene in STRUCTURED.items()]
+    given = ["search=genetic", "search.founder=configured", "optimizer=adamw", "space=none", *genes]
+    with pytest.raises(SettingError, match="search.founder=.* lacks data.augment"):
+        make_search(Configuration(given).settings)
+    (founder,) = make_search(Configuration([*given, "data.augment=null", "data.augment={pad: 0}"]).settings).ask(1)
+    assert founder.genotype == {"optimizer.betas": [0.9, 0.999], "data.augment": {"pad": 0}}

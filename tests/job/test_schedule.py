@@ -72,6 +72,13 @@ def test_a_file_gives_its_intervals_whatever_the_space(tmp_path):
     assert configure({"optimizer.lr": 0.1, "model": "resnet20"})["model"]["depth"] == 20
 
 
+def test_a_schedule_may_have_lists_and_mappings(tmp_path):
+    path = tmp_path / "schedule.yaml"
+    path.write_text("- genotype: {optimizer.betas: [0.9, 0.99], data.augment: {pad: 1}}\n" * 2)
+    expected = ({"optimizer.betas": [0.9, 0.99], "data.augment": {"pad": 1}}, 1)
+    assert followed(plan(path, "optimizer=adamw").search) == [expected] * 2
+
+
 def test_a_setting_hangs_on_the_group_that_it_stands_with(tmp_path):
     path = tmp_path / "schedule.yaml"
     path.write_text(
@@ -120,8 +127,9 @@ def test_a_run_without_a_schedule_is_refused(tmp_path):
         ("- {genotype: {optimizer.lr: 0.1}}\n- {budget: 3}", "interval 1 is .* write"),
         ("- {genotype: {optimizer.lr: 0.1}, budget: 0}", "budget=0 trains nothing"),
         ("- {genotype: {optimizer.lr: 0.1}, budget: true}", "budget=True trains nothing"),
-        ("- {genotype: {optimizer: {lr: 0.1}}}", "optimizer={'lr': 0.1} is no value"),
+        ("- {genotype: {optimizer: {lr: 0.1}}}", "optimizer.choices names {'lr': 0.1}"),
         ("- {genotype: {optimizer.lr: .nan}}", "optimizer.lr=nan is no value"),
+        ("- {genotype: {optimizer.betas: [0.9, .inf]}}", "optimizer.betas=.* is no value"),
         ("- {genotype: {}}", "sets nothing"),
         ("- {genotype: {optimizer.lrr: 0.1}}", "there is no setting optimizer.lrr"),
         ("- {genotype: {model: resnet21}}", "resnet21"),

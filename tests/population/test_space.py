@@ -20,6 +20,8 @@ GENES = {
     "categorical": {"type": "categorical", "choices": ["a", "b", "c"]},
     "ordinal": {"type": "ordinal", "choices": [16, 32, 64]},
     "bool": {"type": "bool"},
+    "lists": {"type": "categorical", "choices": [[0.9, 0.999], [0.95, 0.98], [0.9, [1, True]], []]},
+    "mappings": {"type": "ordinal", "choices": [{"a": 1}, {"a": 1, "b": None}, {"a": [1.0]}]},
 }
 every_gene = pytest.mark.parametrize("spec", GENES.values(), ids=GENES)
 
@@ -101,7 +103,13 @@ def test_space_mirrors_the_configuration_and_does_not_depend_on_the_order_of_the
         ({"type": "float", "low": 0, "high": 1, "perturb": [1.2, 0.8]}, "one factor below and one above 1"),
         ({"type": "float", "low": 0, "high": 1, "scale": "cubic"}, "known scales"),
         ({"type": "categorical", "choices": []}, "one or more"),
+        ({"type": "categorical", "choices": "abc"}, "must be a list of one or more values"),
+        ({"type": "categorical", "choices": [1, None]}, "each a number, a string, a boolean, or a list or a mapping"),
+        ({"type": "categorical", "choices": [1, [float("inf")]]}, "each a number"),
+        ({"type": "categorical", "choices": [{"a b": 1}]}, "its keys words"),
+        ({"type": "constant", "value": {"a": float("nan")}}, "value={'a': nan} must be a number"),
         ({"type": "ordinal", "choices": [1, 1]}, "twice"),
+        ({"type": "ordinal", "choices": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}, "twice"),
     ],
 )
 def test_a_gene_that_cannot_be_is_named(spec, message):
@@ -206,6 +214,20 @@ def test_true_is_not_1_in_a_condition():
     assert space.is_active("b", {"a": True}) and not space.is_active("b", {"a": 1})
 
 
+def test_lists_and_mappings_may_decide():
+    spec = {
+        "a": GENES["lists"],
+        "b": {"type": "bool", "when": {"a": [[0.9, 0.999]]}},
+        "c": GENES["mappings"],
+        "d": {"type": "bool", "when": {"c": [{"a": 1}]}},
+        "e": {"type": "constant", "value": {"type": "x"}, "when": {"d": True}},
+    }
+    space = Space.from_config(spec)
+    assert space.is_active("b", {"a": [0.9, 0.999]}) and not space.is_active("b", {"a": [0.95, 0.98]})
+    assert space.is_active("d", {"c": {"a": 1}}) and not space.is_active("d", {"c": {"a": 1.0}})
+    assert space["e"].sample(np.random.default_rng(0)) == {"type": "x"}
+
+
 def test_a_constant_may_decide():
     spec = {"a": {"type": "constant", "value": "x"}, "b": {"type": "bool", "when": {"a": "x"}}}
     assert set(Space.from_config(spec).sample(np.random.default_rng(0))) == {"a", "b"}
@@ -239,6 +261,10 @@ def test_genes_and_their_keys_can_be_taken_out():
         ({"x": GENES["int"], "y": {"type": "bool", "when": {"x": 7}}}, "the gene x never has the value 7"),
         ({"x": GENES["bool"], "y": {"type": "bool", "when": {"x": 1}}}, "the gene x never has the value 1"),
         ({"x": GENES["categorical"], "y": {"type": "bool", "when": {"x": ["a", "z"]}}}, "never has the value 'z'"),
+        (
+            {"x": GENES["lists"], "y": {"type": "bool", "when": {"x": [0.9, 0.999]}}},
+            "never has the value 0.9; a list names several values: put it into another",
+        ),
         ({"x": GENES["bool"], "y": {"type": "bool", "when": {"x": []}}}, "never holds"),
         ({"x": GENES["linear"], "y": {"type": "bool", "when": {"x": 0.5}}}, "the gene x is a real number"),
         ({"x": GENES["bool"], "y": {"type": "bool", "when": "x"}}, "space.y.when='x' must name another gene"),

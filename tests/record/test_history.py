@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import asdict
 from itertools import chain
 
 import pytest
@@ -156,7 +157,7 @@ def test_members_and_evaluations_are_those_that_were_written(job, history):
     assert -1 not in history and job.members not in history
     for member_id, (member, evaluation) in job.told.items():
         assert member_id in history and history.member(member_id) == member
-        assert history.evaluation(member_id).to_json() == evaluation.to_json()
+        assert asdict(history.evaluation(member_id)) == asdict(evaluation)
         line = history.lineage(member_id)
         assert line[-1] == member and not line[0].weights_parents
         assert [(m.id,) for m in line[:-1]] == [m.weights_parents for m in line[1:]]

@@ -24,7 +24,7 @@ from nestedga.search.pbt.fire import FIRE
 from nestedga.search.pbt.multiple_frequencies import MultipleFrequencies
 from nestedga.search.pbt.pb2 import PB2
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
-from nestedga.search.pbt.replay import Interval, Replay
+from nestedga.search.pbt.replay import Replay, Segment
 from nestedga.search.sampling.design import DESIGNS
 from nestedga.search.sampling.grid import Grid, IterativeGrid
 from nestedga.search.sampling.sampling import Sampling
@@ -169,7 +169,7 @@ SEARCHES = {
         space=SPACE.subspace(("optimizer.lr", "optimizer.momentum", "model.width")),
     ),
     "replay": Entry(
-        functools.partial(Replay, schedule=[Interval(SPACE.sample(np.random.default_rng(i)), i) for i in range(1, 21)]),
+        functools.partial(Replay, schedule=[Segment(SPACE.sample(np.random.default_rng(i)), i) for i in range(1, 21)]),
         barrier=True,
         learns=False,
         breeds=False,

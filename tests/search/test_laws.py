@@ -190,7 +190,7 @@ def test_a_search_of_which_all_fail_lives_on_with_an_immigrant(entry):
 @over(lambda entry: not entry.scripted)
 def test_inherit_none_trains_from_scratch(entry):
     members = entry.individuals(run(entry.build(inherit="none")))
-    assert all(member.weights_parents == () and member.weights_crossover is None for member in members)
+    assert all(member.weights_parents == () and member.inheritance == "clone" for member in members)
     assert any(member.hyper_parents for member in members) or not entry.breeds
 
 

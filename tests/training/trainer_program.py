@@ -15,7 +15,7 @@ from nestedga.population.member import Member
 from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place
 from nestedga.rank.watchdog import Watchdog
-from nestedga.states.weights_crossover import average
+from nestedga.states.inheritance import Parent, inherit
 from nestedga.training.loop import Trainer
 from nestedga.training.member_settings import MemberSettings
 from nestedga.training.norm import synchronise
@@ -116,7 +116,7 @@ def main():
     after = trainer.measure("fitness")
 
     # Averaged weights: the statistics are those of the new network, not of its parents, and alike on every rank.
-    mixed = average(np.random.default_rng(0), first, second)
+    mixed = inherit("average", np.random.default_rng(0), {}, [Parent(first, {}), Parent(second, {})])
     bred = share(trainer.train(Member(7, 0, 2, {}, (3, 4), (3, 4), 0, "average"), settings, mixed)).arrays()
     assert same_everywhere()
     for name in ("weights/features.0.weight", "counters/steps"):

@@ -95,7 +95,7 @@ def _groups(history: History, now: float) -> Table:
             (str(group), str(history.seconds.groups.get(group, ""))),
             (str(member.slot), str(member.generation)),
         )
-        table.add_row(*place, what, *lived, f"{now - running.since:.0f} s", genes)
+        table.add_row(*place, what, *lived, f"{now - running.since:.0f} s", Text(genes))
     return table
 
 

@@ -57,7 +57,9 @@ class TensorBoard:
         before = self._trained.get(member.slot, 0)
         after = self._trained[member.slot] = before + member.budget
         if member.slot < MOST_SLOTS:
-            genes = {f"schedule/{path}": value for path, value in member.genotype.items() if not isinstance(value, str)}
+            genes = {
+                f"schedule/{path}": value for path, value in member.genotype.items() if isinstance(value, int | float)
+            }
             fitness = {f"fitness/{name}": value for name, value in metrics.items()}
             ranks = {"ranks": float(told.evaluation.ranks)}
             self._write(f"slot_{member.slot:03d}", time, {before: genes, after: fitness | ranks})

@@ -14,14 +14,14 @@ class Axes:
     """Genes that vary, and the way between genotypes and points of the unit cube that they span.
 
     Args:
-        space: without conditions.
+        space: without conditions, and all genes on a scale.
 
     Attributes:
         genes: one for each axis.
     """
 
     def __init__(self, space: Space) -> None:
-        self.genes = tuple(gene for gene in space if not _is_fixed(gene))
+        self.genes = tuple(gene for gene in space.unit_genes if not _is_fixed(gene))
         self._space = space
 
     def genotype(self, unit: ArrayLike) -> Genotype:

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, ClassVar
 
 from nestedga.errors import SettingError
+from nestedga.population.genes import on_scale
 from nestedga.population.member import Evaluation, Genotype, Member
 from nestedga.population.space import Space
 
@@ -20,7 +21,7 @@ class Birth:
         genotype: its genes.
         hyper_parents: whose genes were bred into it.
         weights_parents: whose weights it begins with; taken back where ``inherit`` is none.
-        weights_crossover: how two weights parents are combined: ``average`` or ``layerwise``.
+        inheritance: what the state that it begins with takes from theirs, as in ``Member``.
         slot: its seat, where the algorithm has seats of its own; else id mod population_size.
         generation: how many breedings lie behind it.
         budget: length of its interval, where it is not the usual one.
@@ -29,12 +30,13 @@ class Birth:
     genotype: Genotype
     hyper_parents: tuple[int, ...] = ()
     weights_parents: tuple[int, ...] = ()
-    weights_crossover: str | None = None
+    inheritance: str = "clone"
     slot: int | None = None
     generation: int = 0
     budget: int | None = None
 
 
+ANY_GENES = "genetic, steady_state, pbt, pbt_async, fire or random"  # searches that need no unit space
 _KINDS: dict[str, tuple[type | UnionType, str]] = {  # of settings, by their annotation
     "int": (int, "a whole number"),
     "float": (float | int, "a number"),
@@ -69,6 +71,7 @@ class Bookkeeping:
         budget: length of an interval.
         population_size: slots.
         inherit: ``weights``, or ``none``: every member is trained from scratch.
+        needs_unit_space: it sees genes as numbers in [0, 1], and refuses those that have no place there.
     """
 
     generational: ClassVar[bool] = False
@@ -76,6 +79,7 @@ class Bookkeeping:
     slow: ClassVar[bool] = False
     takes_immigrants: ClassVar[bool] = False
     last_counts: ClassVar[bool] = False
+    needs_unit_space: ClassVar[bool] = False
 
     space: Space = field(kw_only=False)
     seed: int
@@ -88,6 +92,12 @@ class Bookkeeping:
         self.check(self.inherit in ("weights", "none"), "inherit", "is unknown; use weights or none")
         if not self.space.free:
             raise SettingError("space has no gene that can vary; name at least one, as in space=sgd")
+        off_scale = next((gene.path for gene in self.space if not on_scale(gene)), None)
+        if self.needs_unit_space and off_scale is not None:
+            raise SettingError(
+                f"{type(self).__name__} sees every gene as a number, and space.{off_scale} has no scale; leave it out, "
+                f"or use {ANY_GENES}"
+            )
 
     @property
     def num_objectives(self) -> int | None:
@@ -115,6 +125,6 @@ class Bookkeeping:
             genotype=birth.genotype,
             hyper_parents=birth.hyper_parents,
             weights_parents=birth.weights_parents if inherits else (),
-            weights_crossover=birth.weights_crossover if inherits and len(birth.weights_parents) > 1 else None,
+            inheritance=birth.inheritance if inherits else "clone",
             budget=birth.budget or self.budget,
         )

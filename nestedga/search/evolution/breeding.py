@@ -56,7 +56,8 @@ class Breeding(Bookkeeping):
         mutation_deviation_end: what it has become, linearly, at the end of the run; None: it stays.
         mutation_eta: how close to the old value polynomial stays, 0 or more; 20 is NSGA-II's.
         weights: ``clone`` one parent's, or combine those of both gene parents: ``average`` or ``layerwise``.
-        initial: design of the first population: ``sobol``, ``latin_hypercube`` or ``random``.
+        initial: design of the first population: ``sobol``, ``latin_hypercube`` or ``random``; genes without a scale are
+            drawn.
         founder: a genotype that the first population is made from, one member being it and all others its mutants,
             instead of by ``initial``; None: there is none. On the command line also ``configured``: the settings as
             they are.
@@ -136,7 +137,7 @@ class Breeding(Bookkeeping):
         if self.founder is not None:
             return Birth(self._mutant(rng, self.founder) if index else dict(self.founder))
         if index < self.population_size:
-            return Birth(self.space.from_unit(self._design[index]))
+            return Birth(self.space.from_unit(self._design[index], rng))
         return Birth(self.space.sample(rng))
 
     def _child_of(self, rng: np.random.Generator, a: Member, b: Member, donor: Member, progress: float) -> Birth:
@@ -154,7 +155,9 @@ class Breeding(Bookkeeping):
         generation = 1 + max(a.generation, b.generation)
         if self.weights == "clone":
             return Birth(genotype, parents, (donor.id,), generation=generation)
-        return Birth(genotype, parents, tuple(dict.fromkeys(parents)), self.weights, generation=generation)
+        if a.id == b.id:
+            return Birth(genotype, parents, (a.id,), generation=generation)
+        return Birth(genotype, parents, parents, self.weights, generation=generation)
 
     def _mutant(self, rng: np.random.Generator, founder: Genotype) -> Genotype:
         # One founder is enough: a mutation that has hit nothing is tried again.
@@ -188,4 +191,4 @@ class Breeding(Bookkeeping):
 
     @cached_property
     def _design(self) -> NDArray[np.float64]:
-        return unit_points(self.initial, self.seed, self.population_size, len(self.space))
+        return unit_points(self.initial, self.seed, self.population_size, len(self.space.unit_genes))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cmaes
 import numpy as np
@@ -43,6 +44,8 @@ class CmaEs(Asynchronous):
         growth: of ``popsize`` whenever the distribution has converged, or burst, and the search begins anew at a random
             place; 1 or more. Default 2: Auger and Hansen 2005.
     """
+
+    needs_unit_space: ClassVar[bool] = True
 
     popsize: int | None = None
     initial_deviation: float = 0.3

@@ -2,7 +2,7 @@
 
 A gene that only one parent has goes to the child where it turns out active. Real-coded crossovers mix in unit space,
 on the gene's own scale; what falls outside [0, 1] is folded back, so that no border collects it. Choices without an
-order have nothing between them: there they toss a coin.
+order have nothing between them: there they toss a coin. Genes without a scale cross their values by themselves.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nestedga.population.genes import CategoricalGene, Gene, reflect, same
+from nestedga.population.genes import CategoricalGene, Gene, on_scale, reflect
 from nestedga.population.member import GeneValue, Genotype
 from nestedga.population.space import Space
+from nestedga.population.values import same
 
 
 def uniform_crossover(rng: np.random.Generator, space: Space, a: Genotype, b: Genotype, rate: float) -> Genotype:
-    """Genes of a; each that b has as well is b's instead with probability ``rate`` (Syswerda 1989)."""
-    return _crossed(rng, space, a, b, rate, lambda gene, value, other: other)
+    """Genes of a; each that b has as well is taken of b instead with probability ``rate`` (Syswerda 1989)."""
+    return _crossed(rng, space, a, b, rate, lambda gene, value, other: gene.cross(rng, value, other))
 
 
 def one_point_crossover(rng: np.random.Generator, space: Space, a: Genotype, b: Genotype, rate: float) -> Genotype:
@@ -97,4 +98,6 @@ def _mixed(
         return value
     if isinstance(gene, CategoricalGene):
         return value if rng.random() < 0.5 else other
+    if not on_scale(gene):
+        return gene.cross(rng, value, other)
     return gene.from_unit(reflect(mix(gene.to_unit(value), gene.to_unit(other))))

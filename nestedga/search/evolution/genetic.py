@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestedga.population.member import Evaluation, Member
-from nestedga.search.base import Birth, Generational
+from nestedga.search.base import Birth, Generational, rng_for
 from nestedga.search.base.ranking import ranked, scores
 from nestedga.search.evolution.breeding import Breeding
 from nestedga.search.evolution.operators import (
@@ -35,7 +35,7 @@ from nestedga.search.evolution.operators import (
 )
 
 SELECTIONS = ("roulette", "tournament", "truncation", "rank")
-MIGRATION = 1  # third word of the seed of a migration's draws; those of members have two
+MIGRATION = 1  # what a draw beside those of members is for: the third number of its generator
 
 Viable = tuple[Member, Evaluation]
 _Pool = tuple[list[Member], Callable[[np.random.Generator], int]]  # best first, and how a parent is drawn
@@ -115,7 +115,7 @@ class Genetic(Breeding, Generational):
 
     def _migrated(self, homes: list[list[Viable]]) -> list[list[Viable]]:
         """Every deme with its migrants in the place of its worst, failed ones counted as the worst."""
-        rng = np.random.default_rng([self.seed, self._generation, MIGRATION])
+        rng = rng_for(self.seed, self._generation, MIGRATION)
         mixed = []
         for deme, home in enumerate(homes):
             migrants = homes[self._demes.source(rng, deme)][: self.migration_size]

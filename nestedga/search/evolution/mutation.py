@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nestedga.population.genes import MUTATION_DEVIATION, CategoricalGene, Gene, reflect, same
+from nestedga.population.genes import MUTATION_DEVIATION, CategoricalGene, Gene, on_scale, reflect
 from nestedga.population.member import GeneValue, Genotype
 from nestedga.population.space import Space
+from nestedga.population.values import same
 
 TINY = 1e-9  # of the unit: where genes know only whole steps, a mutation of this deviation is the smallest of them
 
@@ -25,11 +26,12 @@ def polynomial_mutation(
 ) -> Genotype:
     """Each gene moved by a ``polynomial_step`` in unit space with probability ``rate``, folded back at the borders.
 
-    Choices without an order become one of the others; whole numbers and ordered choices move by one at least.
+    Choices without an order become one of the others; whole numbers and ordered choices move by one at least. Genes
+    without a scale are mutated in their own way.
     """
 
     def move(gene: Gene, value: GeneValue) -> GeneValue:
-        if isinstance(gene, CategoricalGene):
+        if isinstance(gene, CategoricalGene) or not on_scale(gene):
             return gene.mutate(rng, value)
         moved = gene.from_unit(reflect(gene.to_unit(value) + polynomial_step(rng.random(), eta)))
         return gene.mutate(rng, value, TINY) if same(moved, value) else moved

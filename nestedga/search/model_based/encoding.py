@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.population.genes import CategoricalGene, ConstantGene, Gene, IntGene, OrdinalGene
+from nestedga.population.genes import CategoricalGene, ConstantGene, IntGene, OrdinalGene, UnitGene
 from nestedga.population.space import Space
 
 Floats = NDArray[np.float64]
@@ -21,15 +21,15 @@ class Encoding:
     """A space's points as arrays.
 
     Args:
-        space: the genes.
+        space: whose genes all lie on a scale.
     """
 
     def __init__(self, space: Space) -> None:
-        self._genes = space.genes
-        self._places = [_places(gene) for gene in space]
-        column = {path: i for i, path in enumerate(space.paths)}
+        self._genes = space.unit_genes
+        self._places = [_places(gene) for gene in self._genes]
+        column = {gene.path: i for i, gene in enumerate(self._genes)}
         self._conditions = [
-            (column[path], column[other], [space[other].to_unit(value) for value in values])
+            (column[path], column[other], [self._genes[column[other]].to_unit(value) for value in values])
             for path, condition in space.conditions.items()
             for other, values in condition
         ]
@@ -88,7 +88,7 @@ class Encoding:
         return np.array([isinstance(gene, CategoricalGene) for gene in self._genes])
 
 
-def _places(gene: Gene) -> Floats | None:
+def _places(gene: UnitGene) -> Floats | None:
     """Where in [0, 1] a gene's values lie, in order; None for a real number."""
     if isinstance(gene, IntGene) and gene.high - gene.low < MANY:
         return np.array([gene.to_unit(value) for value in range(gene.low, gene.high + 1)])

@@ -35,7 +35,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from nestedga.population.member import Evaluation, Genotype, Member
-from nestedga.search.base import Asynchronous, Birth
+from nestedga.search.base import Asynchronous, Birth, rng_for
 from nestedga.search.base.ranking import scores
 from nestedga.search.model_based.acquisition import (
     Portfolio,
@@ -55,6 +55,7 @@ KNOWN = {
     "liar": ("min", "mean", "max", "predicted", "none", "qlcb"),
     "failed": ("worst", "ignored"),
 }
+FOREST, NOMINATOR = 0, 1  # what a draw beside those of members is for: the third number of its generator
 NUM_BEST = 10  # whose mutants are candidates; ours
 NUM_RIVALS = 20  # newest known points that a nominee of the portfolio is measured by; ours
 
@@ -99,6 +100,7 @@ class ModelBased(Asynchronous):
 
     multi_objective: ClassVar[bool] = True
     slow: ClassVar[bool] = True
+    needs_unit_space: ClassVar[bool] = True
     takes_immigrants: ClassVar[bool] = True
 
     initial: str = "sobol"
@@ -184,7 +186,7 @@ class ModelBased(Asynchronous):
             places = rankdata([*scores([evaluation for _, evaluation in viable]), *[np.inf] * len(failed)])
             features, targets = self._encoding.features(points), ndtri((places - 0.5) / len(places))
             # One forest for all who ask before the next evaluation, so it is keyed by the history, not by a member.
-            rng = np.random.default_rng([self.seed, self._num_told, 0])
+            rng = rng_for(self.seed, self._num_told, FOREST)
             self._taught = Taught(points, features, targets, Forest(self.surrogate, rng, features, targets, self.trees))
         return self._taught
 
@@ -229,7 +231,7 @@ class ModelBased(Asynchronous):
 
     def _nominator(self, member_id: int) -> tuple[str, float]:
         # Drawn when the member is made and when it is adopted, so by a generator of its own.
-        return self._portfolio.nominator(np.random.default_rng([self.seed, member_id, 1]))
+        return self._portfolio.nominator(rng_for(self.seed, member_id, NOMINATOR))
 
     def _reward(self, evaluation: Evaluation) -> float:
         rivals = [known for _, known in self._known[-NUM_RIVALS:] if known.ok]

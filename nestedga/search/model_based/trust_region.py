@@ -108,6 +108,7 @@ class TrustRegion(Asynchronous):
     """
 
     slow: ClassVar[bool] = True
+    needs_unit_space: ClassVar[bool] = True
 
     population_size: int = 1
     initial_points: int | None = None

@@ -5,8 +5,8 @@ hyperparameters along the lineage of its best member. Trained along it from the 
 ranks to a group, a network shows what the schedule is worth by itself. Ray Tune has the same in its class
 ``PopulationBasedTrainingReplay``.
 
-    for each interval of the schedule, in order:
-        train interval.budget with interval.genotype, from the weights of the interval before (the first: fresh)
+    for each segment of the schedule, in order:
+        train segment.budget with segment.genotype, from the weights of the segment before (the first: fresh)
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from nestedga.search.base import Asynchronous, Birth
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A piece of a schedule.
+class Segment:
+    """A piece of a schedule: one interval.
 
     Attributes:
         genotype: settings that hold throughout.
@@ -37,18 +37,18 @@ class Interval:
 
 @dataclass(eq=False, kw_only=True)
 class Replay(Asynchronous):
-    """Trains one member interval by interval; ends early where one fails, for nothing is left to go on from.
+    """Trains one member segment by segment; ends early where one fails, for nothing is left to go on from.
 
     Its result is the network at the end, however good it looked on the way.
 
     Attributes:
-        schedule: the intervals, one or more.
+        schedule: the segments, one or more.
     """
 
     multi_objective: ClassVar[bool] = True
     last_counts: ClassVar[bool] = True
 
-    schedule: Sequence[Interval]
+    schedule: Sequence[Segment]
     population_size: int = field(init=False, default=1)
     inherit: str = field(init=False, default="weights")
     generations: int = field(init=False, default=1)
@@ -73,9 +73,9 @@ class Replay(Asynchronous):
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth | None:
         if self._asked:
             return None  # its weights come first
-        interval = self.schedule[member_id]
+        segment = self.schedule[member_id]
         parents = (member_id - 1,) if member_id > 0 else ()
-        return Birth(interval.genotype, weights_parents=parents, generation=member_id, budget=interval.budget)
+        return Birth(segment.genotype, weights_parents=parents, generation=member_id, budget=segment.budget)
 
     def _learn(self, member: Member, evaluation: Evaluation) -> None:
         if not evaluation.ok:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from nestedga.errors import SettingError
+from nestedga.population.keys import rng_for
 
 DESIGNS = ("random", "latin_hypercube", "sobol")
 
@@ -27,7 +28,7 @@ def unit_points(kind: str, seed: int, num_points: int, num_dimensions: int) -> N
     Raises:
         SettingError: for an unknown kind.
     """
-    rng = np.random.default_rng([seed, num_dimensions])
+    rng = rng_for(seed, num_dimensions)
     if kind == "random":
         return rng.random((num_points, num_dimensions))
     if kind == "latin_hypercube":

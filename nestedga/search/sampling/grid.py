@@ -22,10 +22,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nestedga.population.genes import CategoricalGene, ConstantGene, Gene, IntGene, OrdinalGene, same
+from nestedga.population.genes import CategoricalGene, ConstantGene, IntGene, OrdinalGene, UnitGene
 from nestedga.population.member import Evaluation, GeneValue, Genotype, Member
 from nestedga.population.space import Space
-from nestedga.search.base import Asynchronous, Birth, check_kinds
+from nestedga.population.values import distinct, same
+from nestedga.search.base import Asynchronous, Birth, check_kinds, rng_for
 from nestedga.search.base.ranking import ranked
 
 LIMIT = 1_000_000  # points of a grid; more than anybody trains, and what fits into memory; ours
@@ -84,9 +85,9 @@ class Lattice:
             yield from self._combined({**chosen, left[0]: value})
 
 
-def spread(gene: Gene, points: int, low: float = 0.0, high: float = 1.0) -> tuple[GeneValue, ...]:
+def spread(gene: UnitGene, points: int, low: float = 0.0, high: float = 1.0) -> tuple[GeneValue, ...]:
     """Values of a gene at places evenly spread over part of its scale in unit space, each value once."""
-    return tuple(dict.fromkeys(gene.from_unit(float(unit)) for unit in np.linspace(low, high, points)))
+    return distinct(gene.from_unit(float(unit)) for unit in np.linspace(low, high, points))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -99,6 +100,7 @@ class Grid(Asynchronous):
     """
 
     multi_objective: ClassVar[bool] = True
+    needs_unit_space: ClassVar[bool] = True
 
     points: int = 5
 
@@ -123,14 +125,14 @@ class Grid(Asynchronous):
         return f"{most}{product} = {math.prod(map(len, self._axes().values())):,} points"
 
     def _axes(self) -> dict[str, tuple[GeneValue, ...]]:
-        axes = {gene.path: self._values(gene) for gene in self.space}
+        axes = {gene.path: self._values(gene) for gene in self.space.unit_genes}
         # Values on which other genes hang are never thinned out.
         for condition in self.space.conditions.values():
             for parent, values in condition:
                 axes[parent] += tuple(v for v in values if not any(same(v, other) for other in axes[parent]))
         return axes
 
-    def _values(self, gene: Gene) -> tuple[GeneValue, ...]:
+    def _values(self, gene: UnitGene) -> tuple[GeneValue, ...]:
         match gene:
             case CategoricalGene(choices=choices) | OrdinalGene(choices=choices):
                 return choices
@@ -145,7 +147,7 @@ class Grid(Asynchronous):
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
-        return np.random.default_rng(self.seed).permutation(self._lattice.size)
+        return rng_for(self.seed).permutation(self._lattice.size)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -215,7 +217,7 @@ class IterativeGrid(Grid):
             for genotype in map(lattice.at, range(lattice.size)):
                 if (key := self._key(genotype)) not in self._seen:
                     points[key] = genotype
-        order = np.random.default_rng([self.seed, self._round]).permutation(len(points))
+        order = rng_for(self.seed, self._round).permutation(len(points))
         genotypes = list(points.values())
         self._zoomed = [genotypes[i] for i in order]
         self._zoomed_from = self.length
@@ -224,7 +226,7 @@ class IterativeGrid(Grid):
     def _around(self, centre: Genotype) -> Axes:
         """Values in this round's window around a centre; of genes that the centre lacks, the coarse grid's."""
         axes, width = self._axes(), self.zoom**self._round
-        for gene in self.space:
+        for gene in self.space.unit_genes:
             if gene.path not in centre:
                 continue
             value = centre[gene.path]

@@ -5,8 +5,8 @@ hyper-parameter optimization" (JMLR 13, 281-305). `latin_hypercube` is McKay, Be
 (doi:10.1080/00401706.1979.10489755). `sobol` is Sobol' 1967 (doi:10.1016/0041-5553(67)90144-9), scrambled after Owen
 1998 (doi:10.1006/jcom.1998.0487).
 
-    points = design(seed), shape (evaluations, genes)
-    member i = from_unit(points[i]), trained from scratch
+    points = design(seed), shape (evaluations, genes on a scale)
+    member i = from_unit(points[i]), other genes drawn, trained from scratch
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Sampling(Asynchronous):
         self.check(self.design in DESIGNS, "design", f"is unknown; use {', '.join(DESIGNS)}")
 
     def _birth(self, rng: np.random.Generator, member_id: int) -> Birth:
-        return Birth(self.space.from_unit(self._points[member_id]))
+        return Birth(self.space.from_unit(self._points[member_id], rng))
 
     @cached_property
     def _points(self) -> NDArray[np.float64]:
-        """Shape (evaluations, len(space)); made when first asked for, so only where members are made."""
-        return unit_points(self.design, self.seed, self.length, len(self.space))
+        """Shape (evaluations, genes on a scale); made when first asked for, so only where members are made."""
+        return unit_points(self.design, self.seed, self.length, len(self.space.unit_genes))

@@ -95,7 +95,7 @@ class AgEBO(Asynchronous):
             genotype,
             evolved.hyper_parents,
             evolved.weights_parents,
-            evolved.weights_crossover,
+            evolved.inheritance,
             generation=evolved.generation,
         )
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nestedga.errors import SettingError
-from nestedga.population.genes import CategoricalGene, ConstantGene, FloatGene, Gene, IntGene, OrdinalGene, same
+from nestedga.population.genes import CategoricalGene, ConstantGene, FloatGene, Gene, IntGene, OrdinalGene
 from nestedga.population.member import Evaluation, GeneValue, Genotype, Member
+from nestedga.population.values import same
 from nestedga.search.base import Asynchronous, Birth, rng_for
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class OptunaSearch(Asynchronous):
 
     multi_objective: ClassVar[bool] = True
     slow: ClassVar[bool] = True
+    needs_unit_space: ClassVar[bool] = True
 
     sampler: Callable[..., BaseSampler]
     num_objectives: int = 1

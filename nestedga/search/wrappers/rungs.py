@@ -196,7 +196,7 @@ class Rungs:
             id=member.id + 1,
             hyper_parents=(member.id,),
             weights_parents=(member.id,),
-            weights_crossover=None,
+            inheritance="clone",
             budget=member.budget // self._steps[rung] * self._steps[rung + 1],
         )
 

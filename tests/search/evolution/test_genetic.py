@@ -74,8 +74,8 @@ def test_weights_are_bred_of_the_gene_parents(weights):
     for member in bred:
         a, b = member.hyper_parents
         assert member.weights_parents == ((a,) if a == b else (a, b))
-        assert member.weights_crossover == (None if a == b else weights)
-    assert any(member.weights_crossover for member in bred)
+        assert member.inheritance == ("clone" if a == b else weights)
+    assert any(member.inheritance == weights for member in bred)
 
 
 def test_the_mutation_is_annealed_linearly():

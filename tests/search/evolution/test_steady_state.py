@@ -74,7 +74,7 @@ def test_weights_are_bred_of_both_with_the_better_first(weights):
         told(search, [0.0, 1.0, 2.0, 3.0])
         (child,) = search.ask(1)
         assert list(child.weights_parents) == sorted(set(child.hyper_parents))
-        assert child.weights_crossover == (weights if len(child.weights_parents) == 2 else None)
+        assert child.inheritance == (weights if len(child.weights_parents) == 2 else "clone")
         combined += len(child.weights_parents) == 2
     assert 15 <= combined <= 29
 

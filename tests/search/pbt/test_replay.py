@@ -10,11 +10,11 @@ from nestedga.errors import SettingError
 from nestedga.population.genes import FloatGene
 from nestedga.population.member import Evaluation, Status
 from nestedga.population.space import Space
-from nestedga.search.pbt.replay import Interval, Replay
+from nestedga.search.pbt.replay import Replay, Segment
 from tests.search.searches import run
 
 SPACE = Space((FloatGene("lr", 0.0, 1.0), FloatGene("decay", 0.0, 1.0)))
-SCHEDULE = (Interval({"lr": 0.5}, 3), Interval({"lr": 0.1, "decay": 0.2}), Interval({"lr": 7.0}, 1))
+SCHEDULE = (Segment({"lr": 0.5}, 3), Segment({"lr": 0.1, "decay": 0.2}), Segment({"lr": 7.0}, 1))
 
 
 def replay(schedule=SCHEDULE):
@@ -48,7 +48,7 @@ def test_it_ends_where_an_interval_fails():
 
 
 def test_going_on_with_another_schedule_is_refused():
-    first, second = replay(), replay((SCHEDULE[0], Interval({"lr": 0.11})))
+    first, second = replay(), replay((SCHEDULE[0], Segment({"lr": 0.11})))
     second.adopt(first.ask(1)[0])
     first.tell(Evaluation(0, 0.0))
     second.tell(Evaluation(0, 0.0))

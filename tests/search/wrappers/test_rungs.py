@@ -243,8 +243,8 @@ def test_the_wrapped_search_is_handed_its_own_members_again():
         again.adopt(member)
         again.tell(noise(member))
     assert inside_again.adopted == inside.adopted and again.done
-    assert {member.weights_crossover for member in members if member.id % 3} == {None}
-    bred = [member for member in members if member.weights_crossover]
+    assert {member.inheritance for member in members if member.id % 3} == {"clone"}
+    bred = [member for member in members if member.inheritance != "clone"]
     assert bred and all(len(member.weights_parents) == 2 for member in bred)
 
 
