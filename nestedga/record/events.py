@@ -279,9 +279,6 @@ def from_json(word: str, content: Mapping[str, Any]) -> Event:
         content = {**content, "evaluation": {**evaluation, **nan}}
     elif nan := _nan_in(content):
         content = {**content, **nan}
-    member = content.get("member")
-    if isinstance(member, dict) and "weights_crossover" in member:  # format 1; null for a clone
-        content = {**content, "member": {**member, "inheritance": member["weights_crossover"] or "clone"}}
     return msgspec.convert(content, EVENTS[word])
 
 

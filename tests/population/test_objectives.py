@@ -97,6 +97,7 @@ class OneObjective:
     """A search of a user's own."""
 
     multi_objective = slow = False
+    num_objectives = None
 
     def __init__(self, space, **_):
-        pass
+        self.space = space
