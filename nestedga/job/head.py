@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from nestedga import __version__
-from nestedga.comm.groups import library_version
+from nestedga.comm.mpi import library_version
 from nestedga.coordination.coordinator import Coordinator
 from nestedga.coordination.migration import Migration
 from nestedga.coordination.search_process import DistantSearch, SearchProcess

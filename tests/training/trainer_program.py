@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from mpi4py import MPI
 
-from nestedga.comm.groups import start_mpi
+from nestedga.comm.mpi import start_mpi
 from nestedga.job.configuration import Configuration, build
 from nestedga.population.member import Member
 from nestedga.rank.ledger import Ledger
