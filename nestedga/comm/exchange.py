@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from nestedga.comm.epoch import Epoch
@@ -40,7 +40,10 @@ class Channel:
         self._world = world
         self._coordinator = coordinator
         self._epoch = world.epoch
-        self._streams: dict[tuple[int, int], Stream] = {}  # by partner and the tag of what is posted to it
+        # By partner, and the tag of what is posted to it.
+        self._streams: defaultdict[tuple[int, int], Stream] = defaultdict(
+            Stream
+        )  # by partner and the tag of what is posted to it
         self._unfinished: deque[MPI.Request] = deque()  # each holds its message
         self._cut_off: list[MPI.Request] = []  # likewise, of epochs before: MPI may still look at them
         self._orders: deque[Order] = deque()
@@ -96,14 +99,14 @@ class Channel:
         body = encode(message)
         with self._lock:
             self._in_epoch()
-            number = self._stream(partner, tag).post(body)
+            number = self._streams[partner, tag].post(body)
             self._send(partner, tag, number, body)
 
     def _send(self, partner: int, tag: int, number: int, body: bytearray) -> None:
         if partner not in self._epoch.world_ranks:
             return  # kept, for an epoch in which it may be back
         self._prune()
-        head = HEAD.pack(self._epoch.number, number, self._stream(partner, tag).tell())
+        head = HEAD.pack(self._epoch.number, number, self._streams[partner, tag].tell())
         self._unfinished.append(self._epoch.control.Isend(head + body, self._epoch.world_ranks[partner], tag))
 
     def _prune(self) -> None:
@@ -129,16 +132,13 @@ class Channel:
                 if number_of_epoch != epoch.number:
                     continue
                 partner = epoch.ids[arrival.sender]
-                stream = self._stream(partner, WAY_BACK[tag])
+                stream = self._streams[partner, WAY_BACK[tag]]
                 stream.confirm(confirmed)
                 if number != WORD and stream.take(number):
                     messages.append(decode(memoryview(arrival.payload)[HEAD.size :]))
                 if stream.owes_word:
                     self._send(partner, WAY_BACK[tag], WORD, bytearray())
         return messages
-
-    def _stream(self, partner: int, tag: int) -> Stream:
-        return self._streams.setdefault((partner, tag), Stream())
 
     def _in_epoch(self) -> Epoch:
         """The present epoch; where it has just begun, everything unconfirmed is sent again. With the lock held."""

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nestedga.comm.epoch import Epoch
-from nestedga.comm.packing import entries_of, header_of, pieces
-from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, WaitEnded, poll_message
+from nestedga.comm.fetching import REQUEST_TAG, Fetcher
+from nestedga.comm.packing import PIECE_BYTES, header_of, pieces
+from nestedga.comm.waiting import FIRST_NAP_SECONDS, poll_message
 from nestedga.comm.world import World
-from nestedga.protocol.messages import Prefetch, Source, StateHeader, StateRequest
+from nestedga.protocol.messages import Prefetch, Source, StateRequest
 from nestedga.protocol.wire import decode, encode
-from nestedga.states import buffers
-from nestedga.states.state import State, checksum_of
+from nestedga.states.state import State
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-T = TypeVar("T")
-REQUEST_TAG = 1
-FIRST_ANSWER_TAG = 2
-LEAST_TAGS = 32_767  # what the standard promises (MPI_TAG_UB)
-PIECE_BYTES = 1 << 22  # small enough to lie in a processor's cache still when its checksum is taken
 STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
 # Between two looks of a service thread with nothing to do; longer, the longer that lasts. One takes some 0.04 ms of a
 # core that others train on; a request waits for half a nap on average.
@@ -80,22 +73,18 @@ class StateExchange:
         poll_prefetch: Callable[[], Prefetch | None],
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        from mpi4py import MPI
-
         self._world = world
         self._cache = cache
         self._poll_prefetch = poll_prefetch
         self._stall_seconds = stall_seconds
-        # One tag an answer, so that a late one is never taken for another.
-        num_tags = (world.epoch.states.Get_attr(MPI.TAG_UB) or LEAST_TAGS) - FIRST_ANSWER_TAG
-        self._tags = (FIRST_ANSWER_TAG + number % num_tags for number in itertools.count())
         self._lock = threading.Lock()
         self._coming: dict[int, threading.Event] = {}  # set when a fetch that goes on has ended
         self._remembered: dict[int, None] = {}  # states that were here or should have come, the oldest first
         self._waiting: deque[Waiting] = deque()
         self._sending: list[deque[MPI.Request]] = []
-        self._given_up: list[MPI.Request] = []  # they hold memory that MPI may still read, or write a late answer to
+        self._given_up: list[MPI.Request] = []  # they hold memory that MPI may still read
         self._stop = threading.Event()
+        self._fetcher = Fetcher(world, stall_seconds, self._stop)
         self.num_sent = 0
         self._prefetching: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._serve, name="states", daemon=True)
@@ -134,7 +123,7 @@ class StateExchange:
         state = None
         try:
             for holder in source.holders:
-                if (state := self._fetch(source.member_id, holder)) is not None:
+                if (state := self._fetcher.fetch(source.member_id, holder)) is not None:
                     self._cache.put(source.member_id, state, own=False)
                     break
             return state
@@ -151,73 +140,6 @@ class StateExchange:
             self._remembered[member_id] = None
             if len(self._remembered) > MOST_REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
-
-    def _fetch(self, member_id: int, holder: int) -> State | None:
-        """Asks one holder; again where the epoch ends before it has answered."""
-        epoch, state = self._world.epoch, self._fetch_in(self._world.epoch, member_id, holder)
-        while state is None and epoch is not self._world.epoch:
-            epoch = self._world.epoch
-            state = self._fetch_in(epoch, member_id, holder)
-        return state
-
-    def _fetch_in(self, epoch: Epoch, member_id: int, holder: int) -> State | None:
-        if holder not in epoch.world_ranks:
-            return None
-        partner, what = epoch.world_ranks[holder], f"the state of member {member_id} from world rank {holder}"
-        with self._lock:
-            tag = next(self._tags)
-        question = epoch.states.Isend(encode(StateRequest(epoch.number, member_id, tag)), partner, REQUEST_TAG)
-        try:
-            header = decode(self._await(epoch, lambda: poll_message(epoch.states, partner, tag), what).payload)
-            if not isinstance(header, StateHeader) or header.member_id != member_id:
-                return None
-            buffer, entries = buffers.empty(header.num_bytes), entries_of(header)
-            arriving = self._arriving(epoch, buffer, partner, tag, what)
-            if checksum_of(entries, arriving) != header.checksum:
-                return None
-        except (TimeoutError, WaitEnded):
-            return None  # the next holder, or the disk, may have it
-        finally:
-            self._let_go(question)
-        buffer.flags.writeable = False
-        return State(entries, buffer, header.checksum)
-
-    def _arriving(
-        self, epoch: Epoch, buffer: NDArray[np.uint8], partner: int, tag: int, what: str
-    ) -> Iterator[NDArray[np.uint8]]:
-        """The pieces of a buffer, one after another as they come in."""
-        for piece in pieces(buffer, PIECE_BYTES):
-            self._finish(epoch, epoch.states.Irecv(piece, partner, tag), what)
-            yield piece
-
-    def _finish(self, epoch: Epoch, receive: MPI.Request, what: str) -> None:
-        try:
-            self._await(epoch, lambda: receive.Test() or None, what)
-        except (TimeoutError, WaitEnded):
-            receive.Cancel()
-            self._let_go(receive)
-            raise
-
-    def _let_go(self, request: MPI.Request) -> None:
-        if not request.Test():
-            self._given_up.append(request)
-
-    def _await(self, epoch: Epoch, poll: Callable[[], T | None], what: str) -> T:
-        """Polls until the answer is not None; late by an eighth of the time that it took, at most.
-
-        Raises:
-            TimeoutError: the partner is silent, or nobody wants states any more.
-            WaitEnded: the epoch is over.
-        """
-        began = time.monotonic()
-        while (answer := poll()) is None:
-            waited = time.monotonic() - began
-            if self._stop.is_set() or waited > self._stall_seconds:
-                raise TimeoutError(f"waited {waited:.0f} s for {what}")
-            if epoch.ended.is_set():
-                raise WaitEnded(f"{what} will not come any more")
-            time.sleep(min(max(waited / 8, FIRST_NAP_SECONDS), LONGEST_NAP_SECONDS))
-        return answer
 
     # The other side, in its own thread
 
@@ -246,8 +168,8 @@ class StateExchange:
     def _cut_off(self) -> None:
         """The epoch is over: whoever still wants something asks again."""
         self._waiting.clear()
-        for request in (request for requests in self._sending for request in requests):
-            self._let_go(request)
+        cut_off = (*self._given_up, *(request for requests in self._sending for request in requests))
+        self._given_up = [request for request in cut_off if not request.Test()]
         self._sending.clear()
 
     # Each of these is one look, and tells whether something moved.

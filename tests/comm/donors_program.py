@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from nestedga.comm.agreement import meet
+from nestedga.comm.fetching import FIRST_ANSWER_TAG, REQUEST_TAG
 from nestedga.comm.mpi import start_mpi
-from nestedga.comm.packing import header_of
-from nestedga.comm.states import FIRST_ANSWER_TAG, PIECE_BYTES, REQUEST_TAG, StateExchange
+from nestedga.comm.packing import PIECE_BYTES, header_of
+from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import poll_message, wait_until
 from nestedga.comm.world import World
 from nestedga.protocol.messages import Prefetch, Source
@@ -60,7 +61,7 @@ def dropped(world):
         exchange.keep(7, state_of(7), own=True)
     meet(world)
     if world.rank_id == 1:
-        arriving = exchange._arriving
+        arriving = exchange._fetcher._arriving
 
         def slowly(*arguments):
             for number, piece in enumerate(arriving(*arguments)):
@@ -69,7 +70,7 @@ def dropped(world):
                     assert world.epoch.comm.recv(source=0) == "has dropped it"
                 yield piece
 
-        exchange._arriving = slowly
+        exchange._fetcher._arriving = slowly
         assert is_right(exchange.obtain(Source(7, (0,))), 7)
     if world.rank_id == 0:
         assert world.epoch.comm.recv(source=1) == "has one piece"

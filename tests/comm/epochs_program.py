@@ -9,10 +9,11 @@ import numpy as np
 
 from nestedga.comm.agreement import agree, decide, meet
 from nestedga.comm.exchange import HEAD, REPORT, Channel
+from nestedga.comm.fetching import REQUEST_TAG
 from nestedga.comm.lifeline import Lifeline
 from nestedga.comm.mpi import start_mpi
-from nestedga.comm.packing import header_of
-from nestedga.comm.states import PIECE_BYTES, REQUEST_TAG, StateExchange
+from nestedga.comm.packing import PIECE_BYTES, header_of
+from nestedga.comm.states import StateExchange
 from nestedga.comm.waiting import WaitEnded, wait_until
 from nestedga.comm.world import World
 from nestedga.protocol.messages import Order, OrderKind, Prefetch, Source, StateRequest, Tested
@@ -88,7 +89,7 @@ def states(world, spare):
     first, has_piece, arriving, begin_sending = (
         world.epoch,
         threading.Event(),
-        exchange._arriving,
+        exchange._fetcher._arriving,
         exchange._begin_sending,
     )
 
@@ -105,7 +106,7 @@ def states(world, spare):
         else:
             begin_sending(epoch, state, waiting)
 
-    exchange._arriving, exchange._begin_sending = watched, one_piece
+    exchange._fetcher._arriving, exchange._begin_sending = watched, one_piece
     meet(world)
     got = {}
 
