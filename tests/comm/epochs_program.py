@@ -121,7 +121,7 @@ def states(world, spare):
     meet(world)
     before, after = turn(world, spare)
     threads[0].join()
-    stray = encode(StateRequest(before.number, rank, 77))  # would be answered, were it read
+    stray = encode(StateRequest(before.number, partner, 77))  # would be answered, were it read
     strays = [epoch.states.Isend(stray, epoch.world_ranks[partner], REQUEST_TAG) for epoch in (before, after)]
     exchange.keep(100 + rank, state_of(100 + rank), own=True)
     threads[1].join()
