@@ -43,6 +43,8 @@ def values(kind):
         return st.sampled_from(kind)
     if origin in (types.UnionType, typing.Union):
         return st.one_of(*map(values, arguments))
+    if origin is list:
+        return st.lists(values(arguments[0]), max_size=3)
     if origin is tuple and arguments[-1] is ...:
         return st.lists(values(arguments[0]), max_size=3).map(tuple)
     if origin is tuple:
