@@ -48,16 +48,18 @@ def main() -> NoReturn:
 
 def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
     die_with_launcher()
-    from nestedga.comm.groups import Elsewhere, start_mpi
+    from nestedga.comm.agreement import Elsewhere
     from nestedga.comm.lifeline import Lifeline, tells_of_death
+    from nestedga.comm.mpi import start_mpi
+    from nestedga.comm.world import World
 
-    world = start_mpi(max(configuration.settings.training.threads for configuration in configurations))
+    world = World(start_mpi(max(configuration.settings.training.threads for configuration in configurations)))
     lifeline = Lifeline(world)
 
     def end(error: BaseException | None) -> NoReturn:
         if isinstance(error, Elsewhere) or tells_of_death(error):
             lifeline.await_end()  # whoever failed says why, or the lifeline who died
-        lifeline.end_job(_report(error, world.Get_rank()))
+        lifeline.end_job(_report(error, world.rank_id))
 
     # A thread's exception would be seen by nobody, and its work be missed by all.
     threading.excepthook = lambda caught: end(caught.exc_value)
@@ -66,7 +68,9 @@ def _run(configurations: list[Configuration], multirun: bool) -> NoReturn:
 
         codes = []
         for number, configuration in enumerate(configurations):
-            if multirun and world.Get_rank() == 0:
+            if number:
+                world.renew()  # no job hears what was said in the one before
+            if multirun and world.rank_id == 0:
                 print(f"nestedga: job {number}, the last is {len(configurations) - 1}", flush=True)
             codes.append(run_job(world, lifeline, configuration, number if multirun else None))
         lifeline.end_well(max(codes))

@@ -24,7 +24,8 @@ from nestedga.rank.launcher import die_with_launcher, launched_local_size, launc
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-    from nestedga.comm.groups import Group, World
+    from nestedga.comm.group import Group
+    from nestedga.comm.world import World
     from nestedga.protocol.layout import Layout
 
 TRIAL_SECONDS = 2.0
@@ -114,9 +115,10 @@ def _describe_horovod(hvd: Any) -> str:
 
 def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads: int) -> list[str]:
     """MPI, the split, the trial; every rank together. Adds to the facts; gives what is wrong on any rank."""
-    from nestedga.comm.groups import World, library_version, start_mpi
     from nestedga.comm.lifeline import Lifeline
+    from nestedga.comm.mpi import library_version, start_mpi
     from nestedga.comm.waiting import gather_all
+    from nestedga.comm.world import World
     from nestedga.protocol.layout import split_evenly
 
     try:
@@ -136,8 +138,9 @@ def in_the_world(facts: Facts, wrong: list[str], group_size: int | None, threads
     everywhere = gather_all(comm, wrong, HANG_SECONDS, "all ranks")
     if any(everywhere):
         return [f"world rank {rank}: {text}" for rank, there in enumerate(everywhere) for text in there]
-    lifeline = Lifeline(comm)
-    wrong = try_groups(World(comm), layout, threads, facts, lambda: lifeline.end_job(1))
+    world = World(comm)
+    lifeline = Lifeline(world)
+    wrong = try_groups(world, layout, threads, facts, lambda: lifeline.end_job(1))
     lifeline.close()
     return wrong
 
@@ -156,7 +159,7 @@ def try_groups(world: World, layout: Layout, threads: int, facts: Facts, end_job
     from nestedga.comm.waiting import gather_all
 
     def hang() -> None:
-        print(f"wrong: world rank {world.rank} hangs in its group; is a firewall in the way?", flush=True)
+        print(f"wrong: world rank {world.rank_id} hangs in its group; is a firewall in the way?", flush=True)
         end_job()
 
     timer = threading.Timer(HANG_SECONDS, hang)
@@ -170,7 +173,7 @@ def try_groups(world: World, layout: Layout, threads: int, facts: Facts, end_job
         facts.append(("Horovod in MPI", tried))
     except Exception as error:  # noqa: BLE001 (whatever it is, it is what the user wants to read)
         here = (platform.node(), "?", 0.0, f"{type(error).__name__}: {error}".splitlines()[0])
-    seen = gather_all(world.comm, here, 2 * HANG_SECONDS, "all ranks")
+    seen = gather_all(world.epoch.comm, here, 2 * HANG_SECONDS, "all ranks")
     timer.cancel()
     nodes = Counter(node for node, *_ in seen)
     facts.append(("ranks per node", _listed(f"{count} on {node}" for node, count in nodes.items())))

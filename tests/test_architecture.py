@@ -135,7 +135,7 @@ def loaded_by(*modules):
 
 
 def test_mpi_is_not_started_by_importing_us():
-    ours = ("nestedga.__main__", "nestedga.comm.states", "nestedga.comm.groups", "nestedga.watch")
+    ours = ("nestedga.__main__", "nestedga.comm.states", "nestedga.comm.world", "nestedga.watch")
     assert "mpi4py.MPI" not in loaded_by(*ours)
 
 

@@ -6,14 +6,15 @@ MPI_Abort alone is not enough: with fault tolerance switched on, Open MPI's mpir
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+from nestedga.comm.epoch import Epoch
 from nestedga.comm.waiting import finish
+from nestedga.comm.world import World
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 END_TAG = 1
 POLL_SECONDS = 0.1
 TELL_SECONDS = 2.0  # how long the others may take to hear of the end
+FAREWELL_SECONDS = 600.0  # between the first rank that has come to a good end and the last
 
 
 def tells_of_death(error: BaseException | None) -> bool:
@@ -32,17 +34,16 @@ def tells_of_death(error: BaseException | None) -> bool:
 
 
 class Lifeline:
-    """A thread on each rank that listens for the end, on a communicator of its own.
+    """A thread on each rank that listens for the end, on a communicator of its own in each epoch.
+
+    So it owns every wait that nothing else ends.
 
     Args:
-        world: all ranks; duplicated.
+        world: all ranks.
     """
 
-    def __init__(self, world: MPI.Comm) -> None:
-        from mpi4py import MPI
-
-        self._comm = world.Dup()
-        self._comm.Set_errhandler(MPI.ERRORS_RETURN)
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="lifeline", daemon=True)
         self._thread.start()
@@ -53,10 +54,10 @@ class Lifeline:
 
         sys.stdout.flush()
         sys.stderr.flush()
-        payload = bytearray([code])
+        payload, comm = bytearray([code]), self._world.epoch.lifeline
         try:
-            others = [rank for rank in range(self._comm.Get_size()) if rank != self._comm.Get_rank()]
-            requests = [self._comm.Isend(payload, rank, END_TAG) for rank in others]
+            others = [rank for rank in range(comm.Get_size()) if rank != comm.Get_rank()]
+            requests = [comm.Isend(payload, rank, END_TAG) for rank in others]
             for request in requests:
                 finish(request, TELL_SECONDS, "the others to hear of the end")
             time.sleep(2 * POLL_SECONDS)  # a launcher that kills the others now would cut off what they still print
@@ -83,7 +84,7 @@ class Lifeline:
         from mpi4py import MPI
 
         self.close()
-        finish(self._comm.Ibarrier(), math.inf, "all ranks")
+        finish(self._world.epoch.lifeline.Ibarrier(), FAREWELL_SECONDS, "all ranks")
         sys.stdout.flush()
         sys.stderr.flush()
         MPI.Finalize()
@@ -92,26 +93,40 @@ class Lifeline:
     def _listen(self) -> None:
         from mpi4py import MPI
 
+        before = present = self._world.epoch
         while not self._closed.wait(POLL_SECONDS):
+            if self._world.epoch is not present:
+                before, present = present, self._world.epoch
             try:
-                message = self._comm.Improbe(MPI.ANY_SOURCE, END_TAG)
-                if message is not None:
-                    payload = bytearray(1)
-                    message.Recv(payload)
-                    os._exit(payload[0])
+                if before is not present:
+                    self._hear(before)  # of one that was still there when it said so
+            except MPI.Exception:
+                before = present  # who has died there is not among the living of this one
+            try:
+                self._hear(present)
             except MPI.Exception as error:
-                self._mourn(error)
+                self._mourn(present, error)
 
-    def _mourn(self, error: MPI.Exception) -> NoReturn:
+    def _hear(self, epoch: Epoch) -> None:
+        from mpi4py import MPI
+
+        message = epoch.lifeline.Improbe(MPI.ANY_SOURCE, END_TAG)
+        if message is not None:
+            payload = bytearray(1)
+            message.Recv(payload)
+            os._exit(payload[0])
+
+    def _mourn(self, epoch: Epoch, error: MPI.Exception) -> NoReturn:
         """Another rank has died, and the launcher has let us live to see it."""
         from mpi4py import MPI
 
         dead: list[int] = []
         with contextlib.suppress(MPI.Exception, NotImplementedError):  # an MPI that cannot say who
-            world, failed = self._comm.Get_group(), self._comm.Get_failed()
-            dead = sorted(failed.Translate_ranks(list(range(failed.Get_size())), world))
-        lowest_alive = min(set(range(self._comm.Get_size())) - set(dead))
-        if self._comm.Get_rank() != lowest_alive:
+            world, failed = epoch.lifeline.Get_group(), epoch.lifeline.Get_failed()
+            ranks = failed.Translate_ranks(list(range(failed.Get_size())), world)
+            dead = sorted(epoch.ids[rank] for rank in ranks)
+        lowest_alive = min(set(epoch.ids) - set(dead))
+        if self._world.rank_id != lowest_alive:
             time.sleep(TELL_SECONDS)  # the launcher kills the rest at the next exit: the one that tells goes first
         else:
             who = f"world rank {', '.join(map(str, dead))}" if dead else f"a rank ({error})"

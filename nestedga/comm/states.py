@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
-import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, broadcast, finish, poll_message
-from nestedga.protocol.messages import Prefetch, Source
-from nestedga.states import buffers
-from nestedga.states.state import State, checksum_of
+from nestedga.comm.epoch import Epoch
+from nestedga.comm.fetching import REQUEST_TAG, Fetcher
+from nestedga.comm.packing import PIECE_BYTES, header_of, pieces
+from nestedga.comm.waiting import FIRST_NAP_SECONDS, poll_message
+from nestedga.comm.world import World
+from nestedga.protocol.messages import Prefetch, Source, StateRequest
+from nestedga.protocol.wire import decode, encode
+from nestedga.states.state import State
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-T = TypeVar("T")
-REQUEST_TAG = 1
-FIRST_ANSWER_TAG = 2
-LEAST_TAGS = 32_767  # what the standard promises (MPI_TAG_UB)
-PIECE_BYTES = 1 << 22  # small enough to lie in a processor's cache still when its checksum is taken
-BROADCAST_BYTES = 1 << 28  # MPI counts are 32-bit
 STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
 # Between two looks of a service thread with nothing to do; longer, the longer that lasts. One takes some 0.04 ms of a
 # core that others train on; a request waits for half a nap on average.
 IDLE_SECONDS, IDLE_SHARE, LONGEST_IDLE_SECONDS = 3e-3, 0.003, 8e-3
-AHEAD_SECONDS = 0.02  # between two looks for what is to be fetched ahead
+PREFETCH_SECONDS = 0.02  # between two looks for what is to be fetched ahead
 MOST_REMEMBERED = 1000  # states that were here once
 
 
@@ -45,24 +41,26 @@ class Cache(Protocol):
     def drop(self, member_ids: Iterable[int]) -> None: ...
 
 
-class Request(NamedTuple):
-    """A leader wants a state, under a tag, before a deadline."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request that is not answered yet, the world rank it came from, and when it is to be answered at the latest."""
 
-    member_id: int
-    tag: int
-    leader: int
+    request: StateRequest
+    asker: int
     deadline: float
 
 
 class StateExchange:
     """Sends one leader's states to others, and gets theirs.
 
-    Protocol on a communicator of all ranks: a request names the member and a tag; under that tag come a header (member,
-    manifest, checksum and size, or None for "not here") and the buffer in pieces, at the pace of the one who asked. A
-    request for a state that is still on its way here waits for it: so a state spreads like a tree.
+    Protocol on a communicator of all ranks: a request names the member and a tag; under that tag come a header, or None
+    for "not here", and the buffer in pieces, at the pace of the one who asked. A request for a state that is still on
+    its way here waits for it: so a state spreads like a tree.
+
+    What is on its way when an epoch ends is given up on both sides; who asked asks the same holder again in the next.
 
     Args:
-        comm: all ranks.
+        world: all ranks.
         cache: where states are kept.
         poll_prefetch: gives what the coordinator wants to be fetched ahead or dropped, or None.
         stall_seconds: a holder that has not moved for so long is given up.
@@ -70,36 +68,32 @@ class StateExchange:
 
     def __init__(
         self,
-        comm: MPI.Comm,
+        world: World,
         cache: Cache,
         poll_prefetch: Callable[[], Prefetch | None],
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        from mpi4py import MPI
-
-        self._comm = comm
+        self._world = world
         self._cache = cache
-        self._poll_ahead = poll_prefetch
+        self._poll_prefetch = poll_prefetch
         self._stall_seconds = stall_seconds
-        # One tag an answer, so that a late one is never taken for another.
-        num_tags = (comm.Get_attr(MPI.TAG_UB) or LEAST_TAGS) - FIRST_ANSWER_TAG
-        self._tags = (FIRST_ANSWER_TAG + number % num_tags for number in itertools.count())
         self._lock = threading.Lock()
         self._coming: dict[int, threading.Event] = {}  # set when a fetch that goes on has ended
         self._remembered: dict[int, None] = {}  # states that were here or should have come, the oldest first
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._sending: list[deque[MPI.Request]] = []
-        self._given_up: list[MPI.Request] = []  # they hold memory that a late answer may still be written to
+        self._given_up: list[MPI.Request] = []  # they hold memory that MPI may still read
         self._stop = threading.Event()
+        self._fetcher = Fetcher(world, stall_seconds, self._stop)
         self.num_sent = 0
-        self._aheads: list[threading.Thread] = []
+        self._prefetching: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._serve, name="states", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Serves no more, and gives up what is being fetched."""
         self._stop.set()
-        for thread in (self._thread, *self._aheads):
+        for thread in (self._thread, *self._prefetching):
             thread.join()
 
     def obtain(self, source: Source) -> State | None:
@@ -114,7 +108,7 @@ class StateExchange:
                     self._coming[source.member_id] = ended = threading.Event()
             if coming is None:
                 return self._bring(source, ended)
-            coming.wait()  # its owner is a fetch with limits of its own
+            coming.wait()  # the thread that fetches it sets this, whatever happens: it waits with limits, and for close
 
     def keep(self, member_id: int, state: State, *, own: bool) -> None:
         """Keeps a state that was made here, or read from disk."""
@@ -129,7 +123,7 @@ class StateExchange:
         state = None
         try:
             for holder in source.holders:
-                if (state := self._fetch(source.member_id, holder)) is not None:
+                if (state := self._fetcher.fetch(source.member_id, holder)) is not None:
                     self._cache.put(source.member_id, state, own=False)
                     break
             return state
@@ -147,61 +141,23 @@ class StateExchange:
             if len(self._remembered) > MOST_REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
 
-    def _fetch(self, member_id: int, holder: int) -> State | None:
-        what = f"the state of member {member_id} from world rank {holder}"
-        with self._lock:
-            tag = next(self._tags)
-        self._comm.send((member_id, tag), holder, REQUEST_TAG)
-        try:
-            header = pickle.loads(self._await(lambda: poll_message(self._comm, holder, tag), what))
-            if header is None or header[0] != member_id:
-                return None
-            _, entries, checksum, num_bytes = header
-            buffer = buffers.empty(num_bytes)
-            if checksum_of(entries, self._arriving(buffer, holder, tag, what)) != checksum:
-                return None
-        except TimeoutError:
-            return None  # the next holder, or the disk, may have it
-        buffer.flags.writeable = False
-        return State(entries, buffer, checksum)
-
-    def _arriving(self, buffer: NDArray[np.uint8], holder: int, tag: int, what: str) -> Iterator[NDArray[np.uint8]]:
-        """The pieces of a buffer, one after another as they come in."""
-        for piece in _pieces(buffer, PIECE_BYTES):
-            self._finish(self._comm.Irecv(piece, holder, tag), what)
-            yield piece
-
-    def _finish(self, receive: MPI.Request, what: str) -> None:
-        try:
-            self._await(lambda: receive.Test() or None, what)
-        except TimeoutError:
-            receive.Cancel()
-            self._given_up.append(receive)
-            raise
-
-    def _await(self, poll: Callable[[], T | None], what: str) -> T:
-        """Polls until the answer is not None; late by an eighth of the time that it took, at most."""
-        began = time.monotonic()
-        while (answer := poll()) is None:
-            waited = time.monotonic() - began
-            if self._stop.is_set() or waited > self._stall_seconds:
-                raise TimeoutError(f"waited {waited:.0f} s for {what}")
-            time.sleep(min(max(waited / 8, FIRST_NAP_SECONDS), LONGEST_NAP_SECONDS))
-        return answer
-
     # The other side, in its own thread
 
     def _serve(self) -> None:
-        nap, last_moved, next_ahead = FIRST_NAP_SECONDS, time.monotonic(), 0.0
+        nap, last_moved, next_prefetch = FIRST_NAP_SECONDS, time.monotonic(), 0.0
+        epoch = self._world.epoch
         while not self._stop.is_set():
-            moved = self._take_request()
+            if self._world.epoch is not epoch:
+                epoch = self._world.epoch
+                self._cut_off()
+            moved = self._take_request(epoch)
             if self._waiting:
-                moved |= self._answer_all()
+                moved |= self._answer_all(epoch)
             if self._sending:
                 moved |= self._send_on()
-            if (now := time.monotonic()) > next_ahead:
-                self._begin_ahead()
-                next_ahead = now + AHEAD_SECONDS
+            if (now := time.monotonic()) > next_prefetch:
+                self._begin_prefetch()
+                next_prefetch = now + PREFETCH_SECONDS
             if moved:
                 nap, last_moved = FIRST_NAP_SECONDS, now
             else:
@@ -209,45 +165,56 @@ class StateExchange:
                 nap = min(2.0 * nap, longest)
             time.sleep(nap)
 
+    def _cut_off(self) -> None:
+        """The epoch is over: whoever still wants something asks again."""
+        self._waiting.clear()
+        cut_off = (*self._given_up, *(request for requests in self._sending for request in requests))
+        self._given_up = [request for request in cut_off if not request.Test()]
+        self._sending.clear()
+
     # Each of these is one look, and tells whether something moved.
 
-    def _take_request(self) -> bool:
+    def _take_request(self, epoch: Epoch) -> bool:
         from mpi4py import MPI
 
         # Open MPI's probe looks at what has come already, then takes in what is new: the second one sees it.
-        if not any(self._comm.Iprobe(MPI.ANY_SOURCE, REQUEST_TAG) for _ in range(2)):
+        if not any(epoch.states.Iprobe(MPI.ANY_SOURCE, REQUEST_TAG) for _ in range(2)):
             return False
-        status = MPI.Status()
-        member_id, tag = self._comm.recv(source=MPI.ANY_SOURCE, tag=REQUEST_TAG, status=status)
-        deadline = time.monotonic() + self._stall_seconds / 2  # before the other gives up
-        self._waiting.append(Request(member_id, tag, status.Get_source(), deadline))
+        arrival = poll_message(epoch.states, MPI.ANY_SOURCE, REQUEST_TAG)
+        assert arrival is not None  # for nobody else looks for requests
+        request = decode(arrival.payload)
+        if request.epoch == epoch.number:
+            deadline = time.monotonic() + self._stall_seconds / 2  # before the other gives up
+            self._waiting.append(Waiting(request, arrival.sender, deadline))
         return True
 
-    def _answer_all(self) -> bool:
-        requests, self._waiting = self._waiting, deque()
-        for request in requests:
-            may_come = self._may_come(request)  # asked first: it may arrive between the two
-            state = self._cache.get(request.member_id)
+    def _answer_all(self, epoch: Epoch) -> bool:
+        all_waiting, self._waiting = self._waiting, deque()
+        for waiting in all_waiting:
+            may_come = self._may_come(waiting)  # asked first: it may arrive between the two
+            state = self._cache.get(waiting.request.member_id)
             if state is not None or not may_come:
-                self._begin_sending(state, request)
+                self._begin_sending(epoch, state, waiting)
             else:
-                self._waiting.append(request)
-        return len(self._waiting) < len(requests)
+                self._waiting.append(waiting)
+        return len(self._waiting) < len(all_waiting)
 
-    def _may_come(self, request: Request) -> bool:
+    def _may_come(self, waiting: Waiting) -> bool:
         """Whether to wait for a state that is not here: it is on its way, or the order that asks for it is."""
+        member_id = waiting.request.member_id
         with self._lock:
-            gone = request.member_id in self._remembered and request.member_id not in self._coming
-        return not gone and time.monotonic() < request.deadline
+            gone = member_id in self._remembered and member_id not in self._coming
+        return not gone and time.monotonic() < waiting.deadline
 
-    def _begin_sending(self, state: State | None, request: Request) -> None:
+    def _begin_sending(self, epoch: Epoch, state: State | None, waiting: Waiting) -> None:
         """All at once: the one who asked takes the pieces at its own pace."""
-        header = None if state is None else (request.member_id, state.entries, state.checksum, state.buffer.size)
-        parts = [np.frombuffer(pickle.dumps(header), np.uint8)]
+        header = None if state is None else header_of(waiting.request.member_id, state)
+        parts = [np.frombuffer(encode(header), np.uint8)]
         if state is not None:
             self.num_sent += 1
-            parts += _pieces(state.buffer, PIECE_BYTES)
-        self._sending.append(deque(self._comm.Isend(part, request.leader, request.tag) for part in parts))
+            parts += pieces(state.buffer, PIECE_BYTES)
+        tag = waiting.request.tag
+        self._sending.append(deque(epoch.states.Isend(part, waiting.asker, tag) for part in parts))
 
     def _send_on(self) -> bool:
         moved = False
@@ -258,34 +225,17 @@ class StateExchange:
         self._sending = [requests for requests in self._sending if requests]
         return moved
 
-    def _begin_ahead(self) -> None:
-        ahead = self._poll_ahead()
-        if ahead is None:
+    def _begin_prefetch(self) -> None:
+        prefetch = self._poll_prefetch()
+        if prefetch is None:
             return
-        self.drop(ahead.drop)
-        if ahead.sources:
-            self._aheads = [thread for thread in self._aheads if thread.is_alive()]
-            thread = threading.Thread(target=self._obtain_all, args=(ahead.sources,), name="ahead", daemon=True)
-            self._aheads.append(thread)
+        self.drop(prefetch.drop)
+        if prefetch.sources:
+            self._prefetching = [thread for thread in self._prefetching if thread.is_alive()]
+            thread = threading.Thread(target=self._obtain_all, args=(prefetch.sources,), name="prefetch", daemon=True)
+            self._prefetching.append(thread)
             thread.start()
 
     def _obtain_all(self, sources: Iterable[Source]) -> None:
         for source in sources:
             self.obtain(source)
-
-
-def share(inner: MPI.Comm, state: State | None, limit_seconds: float) -> State | None:
-    """Collective: the leader's state on every rank of the group."""
-    header = broadcast(inner, state and (state.entries, state.checksum, state.buffer.size), limit_seconds, "a state")
-    if header is None or inner.Get_size() == 1:
-        return state
-    entries, checksum, num_bytes = header
-    buffer = buffers.empty(num_bytes) if state is None else state.buffer
-    for piece in _pieces(buffer, BROADCAST_BYTES):
-        finish(inner.Ibcast(piece, 0), limit_seconds, "a state")
-    buffer.flags.writeable = False
-    return state if state is not None else State(entries, buffer, checksum)
-
-
-def _pieces(buffer: NDArray[np.uint8], num_bytes: int) -> list[NDArray[np.uint8]]:
-    return [buffer[start : start + num_bytes] for start in range(0, buffer.size, num_bytes)]

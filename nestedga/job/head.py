@@ -12,7 +12,7 @@ from importlib import metadata
 import yaml
 
 from nestedga import __version__
-from nestedga.comm.groups import library_version
+from nestedga.comm.mpi import library_version
 from nestedga.coordination.coordinator import Coordinator, Rules
 from nestedga.coordination.event_log import EventLog
 from nestedga.coordination.groups import Groups
@@ -34,7 +34,7 @@ from nestedga.report.summary import closing, show, summarise
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
 
 
-class Desk:
+class Head:
     """Begins or resumes a run, or a part of one, and closes it.
 
     Args:

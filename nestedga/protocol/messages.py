@@ -1,6 +1,6 @@
 """What coordinator and leaders say to each other. Frozen data; one report in and one order out per evaluation.
 
-A group is named by the world rank of its leader.
+Ranks are named by their ids, and a group by the id of its leader.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nestedga.population.member import Evaluation, Genotype, Member
+from nestedga.population.member import Evaluation, Genotype, Member, Status
 
 
 class OrderKind(Enum):
@@ -45,7 +45,7 @@ class Order:
         member: with whom; None for REGROUP and STOP.
         sources: the states it begins with.
         drop: states that nobody wants any more.
-        groups: for REGROUP, the world ranks of each new group that takes ranks of this one, its leader first.
+        groups: for REGROUP, the ranks of each new group that takes ranks of this one, its leader first.
     """
 
     kind: OrderKind
@@ -169,3 +169,52 @@ class Ended:
 
 
 Letter = Migrant | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Rank to the other ranks of its group: the interval of a member has failed here.
+
+    Attributes:
+        echo: whether it failed only because a partner did.
+        message: one line for people.
+        log: what is worth reading beside it, "" where there is nothing.
+        status: how the interval ended.
+    """
+
+    echo: bool
+    message: str
+    log: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class StateRequest:
+    """Leader to leader: a state is wanted.
+
+    Attributes:
+        epoch: number of the one in which it is asked for.
+        member_id: whose state.
+        tag: under which the answer is to be sent: a header, or None for "not here", then the buffer in pieces.
+    """
+
+    epoch: int
+    member_id: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateHeader:
+    """What comes before the buffer of a state.
+
+    Attributes:
+        member_id: whose state.
+        entries: the manifest: of each tensor its name, dtype, shape, offset and number of bytes.
+        checksum: CRC-32 of manifest and buffer.
+        num_bytes: size of the buffer.
+    """
+
+    member_id: int
+    entries: tuple[tuple[str, str, tuple[int, ...], int, int], ...]
+    checksum: int
+    num_bytes: int

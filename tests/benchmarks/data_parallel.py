@@ -199,7 +199,8 @@ class Clocked(Classification):
 
 def train_ours(workload: str, path: str) -> None:
     """The Trainer of nestedga in one group of all ranks."""
-    from nestedga.comm.groups import World, start_mpi
+    from nestedga.comm.mpi import start_mpi
+    from nestedga.comm.world import World
     from nestedga.job.build import build
     from nestedga.job.configuration import Configuration
     from nestedga.population.member import Member
@@ -216,7 +217,7 @@ def train_ours(workload: str, path: str) -> None:
     settings = MemberSettings.from_config(configuration.plain())
     world = World(comm)
     group = world.form([tuple(range(size))])
-    clock: Any = Clock(path if world.rank == 0 else None)
+    clock: Any = Clock(path if world.rank_id == 0 else None)
     place = Place(
         comm=group.training,
         group=0,

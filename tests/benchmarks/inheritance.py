@@ -169,8 +169,8 @@ def _threads(world: Any, memory: Memory) -> Iterator[None]:
     from nestedga.comm.states import StateExchange
     from nestedga.coordination.serve import serve
 
-    channel = Channel(world.control, coordinator=0)
-    exchange = StateExchange(world.states, memory, channel.poll_prefetch)
+    channel = Channel(world, coordinator=0)
+    exchange = StateExchange(world, memory, channel.poll_prefetch)
     coordinator: Any = SimpleNamespace(finished=False, thinking=False)
     thread = threading.Thread(target=serve, args=(coordinator, channel, lambda: None))
     thread.start()
@@ -186,38 +186,39 @@ def _state() -> State:
 
 
 def _train_and_fetch(load: str, rounds: int) -> None:
-    from nestedga.comm.groups import World, start_mpi
+    from nestedga.comm.mpi import start_mpi
     from nestedga.comm.states import StateExchange
+    from nestedga.comm.world import World
 
     world = World(start_mpi(1))
     memory = Memory()
     results: dict[str, Any] = {"plain": [], "fetch": [], "rates": {kind: [] for kind in (WITHOUT, WAITING, FETCHED)}}
     slower: list[float] = []
-    if world.rank == 0:
+    if world.rank_id == 0:
         memory[MEMBER] = _state()
         train = _trainer(world, load)
     else:
-        exchange = StateExchange(world.states, memory, lambda: None)
+        exchange = StateExchange(world, memory, lambda: None)
     for number in range(rounds):
-        plain = _plain(world.comm)
+        plain = _plain(world.epoch.comm)
         kinds = (WITHOUT, WAITING, FETCHED) if number % 2 == 0 else (FETCHED, WAITING, WITHOUT)
-        begin = world.comm.bcast(time.monotonic())
+        begin = world.epoch.comm.bcast(time.monotonic())
         borders = [begin + index * WINDOW_SECONDS for index in range(len(kinds) + 1)]
         windows = [Window(*window) for window in zip(kinds, borders, borders[1:], strict=False)]
-        if world.rank == 0:
+        if world.rank_id == 0:
             conductor = Conductor(world, memory, windows)
             train(conductor)
-            world.comm.send(conductor.steps, 1)
+            world.epoch.comm.send(conductor.steps, 1)
             continue
         fetches = _fetch_in(next(window for window in windows if window.kind == FETCHED), exchange)
-        steps = np.array(world.comm.recv(source=0))
+        steps = np.array(world.epoch.comm.recv(source=0))
         results["plain"].append(plain)
         results["fetch"].append([end - begin for begin, end in fetches])
         for window in windows:
             inside = steps[(steps > window.begin + LEFT_OUT_SECONDS) & (steps < window.end)]
             results["rates"][window.kind].append((len(inside) - 1) / (inside[-1] - inside[0]))
         slower.append(_during(fetches, steps, results["rates"][WAITING][-1]))
-    if world.rank == 1:
+    if world.rank_id == 1:
         exchange.close()
         print(json.dumps({**results, "during_fetch": statistics.median(slower)}), flush=True)
 
@@ -285,35 +286,37 @@ def _during(fetches: list[tuple[float, float]], steps: Any, rate: float) -> floa
 
 def _elite(rounds: int) -> None:
     """All leaders but the first inherit its state at once, as the coordinator would tell them to."""
-    from nestedga.comm.groups import World, meet, start_mpi
+    from nestedga.comm.agreement import meet
+    from nestedga.comm.mpi import start_mpi
     from nestedga.comm.states import StateExchange
+    from nestedga.comm.world import World
     from nestedga.coordination.holders import Holders
 
     world = World(start_mpi(1))
     memory = Memory()
-    exchange = StateExchange(world.states, memory, lambda: None)
-    if world.rank == 0:
+    exchange = StateExchange(world, memory, lambda: None)
+    if world.rank_id == 0:
         exchange.keep(MEMBER, _state(), own=True)
     seconds, sent = [], []
     for _ in range(rounds + 1):
-        holders = Holders(world.nodes)
+        holders = Holders(world.epoch.nodes)
         holders.add(MEMBER, 0)
-        sources = {leader: holders.source(MEMBER, leader) for leader in range(1, world.comm.Get_size())}
+        sources = {leader: holders.source(MEMBER, leader) for leader in range(1, world.epoch.comm.Get_size())}
         before = exchange.num_sent
-        meet(world.comm)
+        meet(world)
         began = time.monotonic()
-        if world.rank:
-            assert exchange.obtain(sources[world.rank]) is not None
-        meet(world.comm)
+        if world.rank_id:
+            assert exchange.obtain(sources[world.rank_id]) is not None
+        meet(world)
         seconds.append(time.monotonic() - began)
-        sent.append(world.comm.gather(exchange.num_sent - before))
-        meet(world.comm)
-        if world.rank:
+        sent.append(world.epoch.comm.gather(exchange.num_sent - before))
+        meet(world)
+        if world.rank_id:
             exchange.drop((MEMBER,))
             exchange._remembered.clear()  # as for a state of another member
-        meet(world.comm)
+        meet(world)
     exchange.close()
-    if world.rank == 0:
+    if world.rank_id == 0:
         print(json.dumps({"seconds": seconds[1:], "sent": sent[1:]}), flush=True)
 
 

@@ -77,7 +77,7 @@ def _run(ranks: int, seed: int, epochs: int, members: int) -> _Trained:
 
 def train(seed: int, epochs: int, members: int) -> None:
     """On every rank of one group; the first writes metrics and weights of each epoch to the working directory."""
-    from nestedga.comm.groups import start_mpi
+    from nestedga.comm.mpi import start_mpi
     from nestedga.job.build import build
     from nestedga.job.configuration import Configuration
     from nestedga.job.genotype import make_configure

@@ -3,14 +3,14 @@
 import threading
 
 from nestedga.__main__ import main
-from nestedga.comm.states import StateExchange
+from nestedga.comm.fetching import Fetcher
 
 if __name__ == "__main__":
-    fetch = StateExchange._fetch
+    fetch = Fetcher.fetch
 
     def fetch_and_tell(self, member_id, holder):
-        print(f"fetch {self._comm.Get_rank()} {member_id} {threading.current_thread().name}", flush=True)
+        print(f"fetch {self._world.rank_id} {member_id} {threading.current_thread().name}", flush=True)
         return fetch(self, member_id, holder)
 
-    StateExchange._fetch = fetch_and_tell
+    Fetcher.fetch = fetch_and_tell
     main()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.conftest import REPOSITORY, mpirun, run_command
+
 
 @pytest.mark.parametrize(("ranks", "group_size"), [(1, 1), (2, 1), (4, 2), (5, 2), (8, 2), (8, 3)])
 def test_split_mail_and_states(mpi, ranks, group_size):
@@ -31,5 +33,15 @@ def test_what_was_fetched_ahead_is_not_fetched_when_the_order_comes(mpi):
     )
     fetches = [line.split()[1:] for line in out.splitlines() if line.startswith("fetch ")]
     copies = [(rank, member_id) for rank, member_id, _ in fetches]
-    assert any(thread == "ahead" for *_, thread in fetches)
+    assert any(thread == "prefetch" for *_, thread in fetches)
     assert len(set(copies)) == len(copies)
+
+
+@pytest.mark.parametrize("ranks", [3, 4])
+def test_the_world_enters_new_epochs_while_threads_run(mpi, ranks):
+    assert mpi("comm/epochs_program.py", ranks).count("ok") == ranks
+
+
+def test_a_fault_in_a_later_epoch_ends_all_ranks(tmp_path):
+    program = str(REPOSITORY / "tests/comm/epochs_program.py")
+    assert run_command([*mpirun(3), program, "end"], tmp_path, limit=60.0).returncode == 3

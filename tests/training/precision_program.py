@@ -3,7 +3,7 @@
 import json
 import sys
 
-from nestedga.comm.groups import start_mpi
+from nestedga.comm.mpi import start_mpi
 from nestedga.job.build import build
 from nestedga.job.configuration import Configuration
 from nestedga.population.member import Member

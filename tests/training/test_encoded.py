@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nestedga.errors import SettingError
-from nestedga.job.worker import Worker
-from nestedga.population.member import Member
 from nestedga.training.data.base import IGNORED, SPLITS, Piece
 from nestedga.training.data.encoded import centre_boxes, random_boxes
 from nestedga.training.data.image_folder import ImageFolder
@@ -321,12 +319,6 @@ def test_names_that_are_no_utf8_are_read_and_can_be_told(tmp_path, images, capfd
     assert str(refused.value).isprintable()
     assert everything(kind(str(root), on_error="skip", **SMALL), "test").num_samples == 6
     assert "test/ant/\\udcff" in capfd.readouterr().out
-
-
-def test_a_log_takes_whatever_an_error_says(tmp_path):
-    arguments = {"objectives": ("fom",), "state_path": None, "log_path": tmp_path / "log", "world_rank": 3}
-    Worker(None, None, None, None, seed=0, **arguments)._log(Member(7, 0, 0, {}, (), (), 1), "no file \udcff \u00e4")
-    assert (tmp_path / "log").read_text("utf-8").endswith("no file \\udcff \u00e4\n")
 
 
 @pytest.mark.parametrize("loader", LOADERS)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mpi4py import MPI
 
-from nestedga.comm.groups import start_mpi
+from nestedga.comm.mpi import start_mpi
 from nestedga.job.build import build
 from nestedga.job.configuration import Configuration
 from nestedga.population.member import Member
