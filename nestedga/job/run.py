@@ -28,12 +28,7 @@ from nestedga.record.run_folder import PartFolder, RunFolder, choose_folder, wri
 from nestedga.states.limits import StateLimits
 
 
-def run_job(
-    world: World,
-    lifeline: Lifeline,
-    configuration: Configuration,
-    job: int | None,
-) -> int:
+def run_job(world: World, lifeline: Lifeline, configuration: Configuration, job: int | None) -> int:
     """Runs one job on all ranks; collective. Gives the exit code.
 
     Args:

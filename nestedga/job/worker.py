@@ -187,7 +187,7 @@ class Worker:
             member_id=member.id,
             fom=values[0],
             status=status,
-            metrics={name: float(value) for name, value in metrics.items() if math.isfinite(value)},
+            metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
             ranks=self.place.inner_size,
             checksum=state.checksum if state is not None else None,
             message=message,

@@ -1,5 +1,7 @@
 """Communicators with real ranks."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.conftest import REPOSITORY, mpirun, run_command
@@ -45,3 +47,16 @@ def test_the_world_enters_new_epochs_while_threads_run(mpi, ranks):
 def test_a_fault_in_a_later_epoch_ends_all_ranks(tmp_path):
     program = str(REPOSITORY / "tests/comm/epochs_program.py")
     assert run_command([*mpirun(3), program, "end"], tmp_path, limit=60.0).returncode == 3
+
+
+def test_a_state_that_nobody_has_is_trained_again_and_the_job_goes_on(mpi, nestedga, tmp_path):
+    overrides = (
+        *("evaluator=function", "search=genetic", "search.population_size=4", "search.generations=3"),
+        *("interval.epochs=1", "groups.group_size=2", "+function={_target_: tests.functions.slow_lineage, x: 0.5}"),
+        "+space.function.x={type: float, low: 0, high: 1}",
+    )
+    undisturbed = nestedga(4, *overrides, folder="undisturbed")
+    mpi("comm/unobtainable_program.py", 4, *overrides, "run.dir=run")
+    journal = (tmp_path / "run" / "journal.jsonl").read_text()
+    assert '"retrain"' in journal and '"retrain"' not in (undisturbed.folder / "journal.jsonl").read_text()
+    assert replace(undisturbed, folder=tmp_path / "run").outcome == undisturbed.outcome

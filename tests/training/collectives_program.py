@@ -8,7 +8,7 @@ import pytest
 import torch
 from mpi4py import MPI
 
-from nestedga.comm.groups import start_mpi
+from nestedga.comm.mpi import start_mpi
 from nestedga.errors import PartnerLost
 from nestedga.training.collectives import find_collectives
 from nestedga.training.data_parallel import DataParallel
