@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, KeysView, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from nestedga.coordination.holders import Holders
@@ -113,7 +112,8 @@ class StateDirectory:
 
     def source(self, member_id: int, leader: int) -> Source:
         """Where a leader gets a state; it is a holder from now on."""
-        return replace(self._holders.source(member_id, leader), genotype=self.member(member_id).genotype)
+        holders = self._holders.source(member_id, leader).holders
+        return Source(member_id, holders, self.member(member_id).genotype)
 
     # What is kept
 
