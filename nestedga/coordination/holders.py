@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, KeysView, Sequence
 
-from nestedga.protocol.messages import Source
-
 MOST_SERVED = 2  # how often one leader sends the same state; every receiver becomes a source, so two are enough
 
 
@@ -36,17 +34,17 @@ class Holders:
         self._trees[member_id] = tree = _Tree()
         tree.add(leader, self._nodes[leader])
 
-    def source(self, member_id: int, leader: int) -> Source:
-        """Where a leader gets a state; it is a holder from now on."""
+    def assign(self, member_id: int, leader: int) -> tuple[int, ...]:
+        """From whom a leader gets a state, best first; none: from disk. It is a holder from now on."""
         tree = self._trees.get(member_id)
         if tree is None:
             self.add(member_id, leader)  # from disk
-            return Source(member_id, ())
+            return ()
         if leader in tree.holders:
-            return Source(member_id, tuple(tree.others(leader)))
+            return tuple(tree.others(leader))
         first = tree.take(self._nodes[leader])
         tree.add(leader, self._nodes[leader])
-        return Source(member_id, (first, *tree.others(first, leader)))
+        return first, *tree.others(first, leader)
 
     def discard(self, member_id: int, leaders: Iterable[int]) -> Iterable[int]:
         """These leaders have a state no more; gives others whose copy may go, for nobody is left to send it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, KeysView, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from nestedga.coordination.holders import Holders
@@ -109,7 +108,7 @@ class StateDirectory:
     def source(self, member_id: int, leader: int) -> Source:
         """Where a leader gets a state; it is a holder from now on."""
         self._keep(member_id, leader)
-        return replace(self._holders.source(member_id, leader), genotype=self.member(member_id).genotype)
+        return Source(member_id, self._holders.assign(member_id, leader), self.member(member_id).genotype)
 
     def discard(self, member_id: int, leaders: Iterable[int]) -> None:
         """A state was not to be had from these leaders, nor from disk."""

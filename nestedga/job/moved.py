@@ -41,7 +41,6 @@ MOVED = {
     },
     "nestedga.config": "nestedga.job.configuration",
     "nestedga.desk": "nestedga.job.head",
-    "nestedga.states.weights_crossover": "nestedga.states.inheritance",
     "nestedga.training.schedules": "nestedga.training.rate_schedules",
 }
 

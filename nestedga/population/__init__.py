@@ -1,1 +1,1 @@
-"""What a population is: members and their evaluations, objectives, genes and their space, keys of random draws."""
+"""What a population is: members and their evaluations, objectives, genes and their space, names of random draws."""

@@ -14,7 +14,7 @@ def main():
     size = world.epoch.comm.Get_size()
     holders = Holders(world.epoch.nodes)  # every rank draws the tree that the coordinator would
     holders.add(7, 0)
-    sources = {leader: holders.source(7, leader) for leader in range(1, size)}
+    sources = {leader: Source(7, holders.assign(7, leader)) for leader in range(1, size)}
     exchange = StateExchange(world, Memory(), lambda: None)
     if world.rank_id == 0:
         exchange.keep(7, state_of(7), own=True)

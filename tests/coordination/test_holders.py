@@ -19,10 +19,10 @@ def spread(nodes, producer, leaders):
     holders.add(7, producer)
     asked = {}
     for leader in leaders:
-        source = holders.source(7, leader)
-        assert source.member_id == 7 and leader in holders.of(7)
+        others = holders.assign(7, leader)
+        assert leader in holders.of(7)
         if leader not in asked and leader != producer:
-            asked[leader] = source.holders[0]
+            asked[leader] = others[0]
     return asked
 
 
@@ -95,12 +95,12 @@ def test_one_who_holds_a_state_is_sent_nowhere_but_to_its_producer(world):
     holders.add(7, producer)
     for leader in [*leaders, *leaders]:
         known = leader in holders.of(7)
-        source = holders.source(7, leader)
-        assert leader not in source.holders and len(set(source.holders)) == len(source.holders)
+        others = holders.assign(7, leader)
+        assert leader not in others and len(set(others)) == len(others)
         if known:
-            assert source.holders == (() if leader == producer else (producer,))
+            assert others == (() if leader == producer else (producer,))
         else:
-            assert producer in source.holders  # whoever else has lost it, the producer may be asked
+            assert producer in others  # whoever else has lost it, the producer may be asked
 
 
 @given(worlds(), st.sets(st.integers(0, 3)))
@@ -110,7 +110,7 @@ def test_what_nobody_wants_is_let_go_wherever_it_is(world, wanted):
     for member_id in range(4):
         holders.add(member_id, producer)
     for leader in leaders:
-        holders.source(2, leader)
+        holders.assign(2, leader)
     dropped = set(holders.forget(wanted))
     everything = {(producer, member_id) for member_id in range(4)} | {(leader, 2) for leader in leaders}
     assert dropped == {copy for copy in everything if copy[1] not in wanted}
@@ -119,13 +119,13 @@ def test_what_nobody_wants_is_let_go_wherever_it_is(world, wanted):
 
 def test_a_state_on_disk_alone_is_read_by_the_first_and_sent_by_it():
     holders = Holders([0, 0, 0])
-    assert holders.source(7, 1).holders == ()
-    assert holders.source(7, 2).holders == (1,)
+    assert holders.assign(7, 1) == ()
+    assert holders.assign(7, 2) == (1,)
 
 
 def test_one_trained_anew_has_a_new_producer():
     holders = Holders([0, 0, 0])
     holders.add(7, 0)
-    holders.source(7, 1)
+    holders.assign(7, 1)
     holders.add(7, 2)
     assert list(holders.of(7)) == [2]

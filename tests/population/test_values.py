@@ -6,7 +6,7 @@ import json
 
 import orjson
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nestedga.population.values import distinct, is_plain, overrides, same, typed
@@ -35,6 +35,8 @@ def test_values_survive_json(value):
 
 
 @given(value=values)
+@example(value="a\\'b\\\\")
+@example(value=["3", "true", "1e-3", "", "${x}"])
 def test_values_survive_the_command_line(value):
     override = OverridesParser.create().parse_override(f"key={typed(value)}")
     assert same(override.value(), value)

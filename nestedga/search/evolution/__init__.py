@@ -1,1 +1,1 @@
-"""Evolutionary searches and their operators."""
+"""Evolutionary searches, with and without generations, and their operators: selection, crossover, mutation."""

@@ -1,4 +1,4 @@
-"""Population based training, its variants, and the replay of a schedule that one has found."""
+"""Population based training, its variants, and the replay of a schedule that was found."""
 
 from nestedga.search.pbt.pbt import PBT, AsynchronousPBT
 
