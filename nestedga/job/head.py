@@ -26,6 +26,7 @@ from nestedga.record.journal import Journal
 from nestedga.record.members import Members
 from nestedga.record.run_folder import RunFolder, write_beside
 from nestedga.report.live.displays import Displays
+from nestedga.report.live.guard import guarded
 from nestedga.report.live.lines import say
 from nestedga.report.summary import closing, show, summarise
 
@@ -108,7 +109,8 @@ class Desk:
             if folder.state(best.id).exists():
                 shutil.copyfile(folder.state(best.id), folder.best / "state.safetensors")
         if plan.part is None:
-            show(closing(history, folder))
+            with guarded("the closing summary"):
+                show(closing(history, folder))
         if history.status == "failed":
             say(plan.part, "no member succeeded; the first trace-back stands above, all in logs/", sys.stderr)
         return int(history.status == "failed")

@@ -24,7 +24,7 @@ from nestedga.job.worker import Seat, Worker
 from nestedga.rank.ledger import Ledger
 from nestedga.rank.place import Place
 from nestedga.rank.watchdog import Watchdog
-from nestedga.record.run_folder import PartFolder, RunFolder, check_same, check_untouched, choose_folder, write_beside
+from nestedga.record.run_folder import PartFolder, RunFolder, check_same, choose_folder, write_beside
 from nestedga.states.limits import StateLimits
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _take_folder(configuration: Configuration, num_parts: int, job: int | None, 
     folder.lock()
     held.append(folder)
     if folder.has_run:
-        check_untouched(folder)
+        folder.check_untouched()
         check_same(configuration.plain(), folder)
     elif num_parts > 1:
         write_beside(folder.config, configuration.yaml())  # besides, each part has its own

@@ -203,7 +203,7 @@ class Worker:
             member_id=member.id,
             fom=values[0],
             status=status,
-            metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+            metrics={name: float(value) for name, value in metrics.items() if math.isfinite(value)},
             ranks=self._seat.place.inner_size,
             checksum=state.checksum if state is not None else None,
             message=message,
@@ -231,7 +231,7 @@ class Worker:
 
     def _test(self, best: Member, states: tuple[State, ...]) -> Tested:
         metrics = self._evaluator.test(best, self._configure(best.genotype), states[0] if states else None)
-        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
         return Tested(self._group, finite, self._seat.place.ledger.take())
 
     def _log(self, member: Member, text: str) -> None:

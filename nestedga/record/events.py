@@ -257,7 +257,6 @@ EVENTS: dict[str, type[Event]] = {
     "test": TestRead,
     "end": RunEnded,
 }
-WORDS = {kind: word for word, kind in EVENTS.items()}
 
 
 def from_json(word: str, content: Mapping[str, Any]) -> Event:
@@ -272,20 +271,20 @@ def from_json(word: str, content: Mapping[str, Any]) -> Event:
     """
     if word not in EVENTS:
         raise ValueError(f"unknown event {word!r}")
-    if "evaluation" in content:
-        content = {**content, "evaluation": _with_nan(content["evaluation"])}
-    elif "metrics" in content:
-        content = _with_nan(content)
+    evaluation = content.get("evaluation")
+    if isinstance(evaluation, dict) and (nan := _nan_in(evaluation)):
+        content = {**content, "evaluation": {**evaluation, **nan}}
+    elif nan := _nan_in(content):
+        content = {**content, **nan}
     return msgspec.convert(content, EVENTS[word])
 
 
-def _with_nan(content: Any) -> Any:
-    """JSON has no NaN: where a number was none, there is null."""
-    if not isinstance(content, dict):
-        return content
-    if content.get("fom", 0.0) is None:
-        content = {**content, "fom": math.nan}
-    metrics = content.get("metrics")
+def _nan_in(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that are NaN or hold any: JSON has none, so null stands where a number was none."""
+    found: dict[str, Any] = {}
+    if measured.get("fom", 0.0) is None:
+        found["fom"] = math.nan
+    metrics = measured.get("metrics")
     if isinstance(metrics, dict) and None in metrics.values():
-        content = {**content, "metrics": {k: math.nan if v is None else v for k, v in metrics.items()}}
-    return content
+        found["metrics"] = {name: math.nan if value is None else value for name, value in metrics.items()}
+    return found

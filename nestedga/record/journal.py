@@ -17,6 +17,9 @@ from nestedga.errors import SettingError
 from nestedga.record.events import Event
 from nestedga.record.line import Line, content_of, decode, encode
 
+Record = dict[str, Any]
+"""A line as the JSON object that it is, for scripts; its keys: docs/reporting.md."""
+
 CHUNK_BYTES = 2**20  # read at once where lines are counted
 
 
@@ -96,11 +99,11 @@ class Tail:
         """
         return (line for line, _ in self._new())
 
-    def new_records(self) -> Iterator[dict[str, Any]]:
+    def new_records(self) -> Iterator[Record]:
         """The same as the JSON objects that they are; for scripts."""
         return (record for _, record in self._new())
 
-    def _new(self) -> Iterator[tuple[Line, dict[str, Any]]]:
+    def _new(self) -> Iterator[tuple[Line, Record]]:
         if not self._path.exists():
             return
         with open(self._path, "rb") as file:
@@ -136,7 +139,7 @@ def lines(path: Path) -> Iterator[Line]:
     return Tail(path).new_lines()
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
+def read(path: Path) -> Iterator[Record]:
     """The same as the JSON objects that they are, each checked; for scripts."""
     return Tail(path).new_records()
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import operator
-import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from isal import isal_zlib
 
-from nestedga.record.events import WORDS, Event, from_json
+from nestedga.record.events import EVENTS, Event, from_json
 
 _ENCODER = msgspec.json.Encoder(enc_hook=operator.methodcaller("item"))  # numpy's scalars, exactly
 _DECODER = msgspec.json.Decoder()
+_WORDS = {kind: word.encode() for word, kind in EVENTS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a journal.
+class Line(NamedTuple):
+    """A line of a journal. A tuple, for one is made several times for each evaluation.
 
     Attributes:
         number: which line of its file, from 1.
@@ -43,10 +43,14 @@ class _Stamp:
 
 def encode(line: Line) -> bytes:
     """As it stands in the file; its last key is the CRC-32 of all before. JSON has no NaN: it becomes null."""
-    fields = _ENCODER.encode(line.event)
-    word = WORDS[type(line.event)].encode()
-    content = b'{"event":"%b","number":%d,"time":%r,%b' % (word, line.number, float(line.time), fields[1:])
-    return b'%b,"crc":"%08x"}\n' % (content[:-1], zlib.crc32(content))
+    number, time, _, event = line
+    content = b'{"event":"%b","number":%d,"time":%b,%b' % (
+        _WORDS[type(event)],
+        number,
+        _ENCODER.encode(time),
+        _ENCODER.encode(event)[1:],
+    )
+    return b'%b,"crc":"%08x"}\n' % (content[:-1], isal_zlib.crc32(content))
 
 
 def content_of(line: bytes) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def content_of(line: bytes) -> dict[str, Any]:
     """
     content, mark, rest = line.rpartition(b',"crc":"')
     content += b"}"
-    if not mark or rest != f'{zlib.crc32(content):08x}"}}\n'.encode():
+    if not mark or rest != f'{isal_zlib.crc32(content):08x}"}}\n'.encode():
         raise ValueError("checksum does not match")
     record = _DECODER.decode(content)
     if not isinstance(record, dict):

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,22 @@ class RunFolder:
     def config_digest(self) -> str:
         """SHA-256 of the file of the settings."""
         return hashlib.sha256(self.config.read_bytes()).hexdigest()
+
+    def check_untouched(self) -> None:
+        """The file of the settings is the one with which the run was begun; so is that of each part of the world.
+
+        Raises:
+            SettingError: it was changed since.
+        """
+        for part in self.parts:
+            part.check_untouched()
+        starts = (line.event for line in journal.lines(self.journal) if isinstance(line.event, RunBegan))
+        digest = next((start.config_digest for start in starts if start.config_digest), None)  # format 1 has none
+        if digest is not None and (not self.config.exists() or self.config_digest != digest):
+            raise SettingError(
+                f"resume=true: {self.config} is missing, or was changed since the run was begun (its SHA-256 differs "
+                "from the journal's); restore the file, or begin a new run"
+            )
 
     def make(self) -> None:
         """Makes the folders in which all ranks write."""
@@ -211,23 +227,6 @@ def write_beside(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
-
-
-def check_untouched(folder: RunFolder) -> None:
-    """The settings that lie in a folder are those with which the run was begun, in each part of the world.
-
-    Raises:
-        SettingError: a file of settings was changed since.
-    """
-    folders: Sequence[RunFolder] = folder.parts or [folder]
-    for part in folders:
-        starts = (line.event for line in journal.lines(part.journal) if isinstance(line.event, RunBegan))
-        digest = next((start.config_digest for start in starts if start.config_digest), None)  # format 1 has none
-        if digest is not None and part.config_digest != digest:
-            raise SettingError(
-                f"resume=true: {part.config} was changed since the run was begun (its SHA-256 is not the journal's); "
-                "restore the file, or begin a new run"
-            )
 
 
 def check_same(now: dict[str, Any], folder: RunFolder) -> None:

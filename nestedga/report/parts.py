@@ -15,6 +15,7 @@ from nestedga.population.member import signed
 from nestedga.population.objectives import Objectives
 from nestedga.record.front import Front
 from nestedga.record.run_folder import RunFolder, write_beside
+from nestedga.report.live.guard import guarded
 from nestedga.report.summary import show
 
 Summary = dict[str, Any]
@@ -25,7 +26,8 @@ def conclude(folder: RunFolder) -> None:
     parts = [json.loads(part.summary.read_text()) for part in folder.parts]
     joined = join(parts)
     write_beside(folder.summary, json.dumps(joined, indent=2, allow_nan=False) + "\n")
-    show(_closing(joined, parts, folder))
+    with guarded("the closing summary"):
+        show(_closing(joined, parts, folder))
 
 
 def join(parts: Sequence[Summary]) -> Summary:

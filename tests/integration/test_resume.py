@@ -63,6 +63,14 @@ def test_another_configuration_is_refused_by_name(nestedga, killed):
     assert "search.truncation=0.4 differs from 0.2" in answer.said[0]
 
 
+def test_settings_changed_in_their_file_are_refused(nestedga, killed, tmp_path):
+    assert killed(1, *FUNCTION, after=2)
+    with (tmp_path / "run" / "config.yaml").open("a") as file:
+        file.write("# a word more\n")
+    answer = nestedga(1, *FUNCTION, "resume=true", code=2)
+    assert len(answer.said) == 1 and "was changed since the run was begun" in answer.said[0]
+
+
 def test_damage_names_file_and_line(nestedga, killed, tmp_path):
     assert killed(1, *FUNCTION, after=3)
     journal = tmp_path / "run" / "journal.jsonl"

@@ -6,7 +6,10 @@ from nestedga.errors import SettingError
 from nestedga.job.configuration import Configuration
 from nestedga.job.plan import make_plan
 from nestedga.population.member import Evaluation, Member
+from nestedga.protocol.messages import OrderKind
+from nestedga.record.events import MemberAsked, MemberTold, OrderSent
 from nestedga.record.journal import Journal
+from tests.record.starts import start
 
 
 def plan(schedule, *more):
@@ -26,12 +29,13 @@ def run(tmp_path):
     """A run of four members in two lines: 0 to 2, which is the best, and 1 to 3."""
     journal = Journal(tmp_path / "journal.jsonl")
     objective = {"name": "accuracy", "mode": "max"}
-    journal.record("run", objective=objective, unit="epochs", population_size=2, num_evaluations=4, group_sizes=[1])
+    journal.record(start(objective=objective, population_size=2, num_evaluations=4))
     for i, (lr, parents) in enumerate([(0.1, ()), (0.2, ()), (0.3, (0,)), (30.0, (1,))]):
         member = Member(i, i % 2, i // 2, {"optimizer.lr": lr}, parents, parents, 4 + i)
-        journal.record("ask", member=member.to_json())
+        journal.record(MemberAsked(member))
     for i, accuracy in enumerate([0.5, 0.4, 0.9, 0.8]):
-        journal.record("tell", group=0, evaluation=Evaluation(i, accuracy).to_json())
+        journal.record(OrderSent(0, i, OrderKind.TRAIN))
+        journal.record(MemberTold(0, Evaluation(i, accuracy)))
     journal.close()
     return tmp_path
 

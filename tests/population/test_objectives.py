@@ -1,5 +1,7 @@
 """One objective or several, as they are typed; what cannot be is one line."""
 
+import zlib
+
 import pytest
 
 from nestedga.errors import SettingError
@@ -7,8 +9,11 @@ from nestedga.job.configuration import Configuration
 from nestedga.job.plan import make_plan
 from nestedga.population.member import Evaluation, Member
 from nestedga.population.objectives import Objectives
+from nestedga.protocol.messages import OrderKind
+from nestedga.record.events import MemberAsked, MemberTold, OrderSent
 from nestedga.record.history import History
-from nestedga.record.journal import Journal, read
+from nestedga.record.journal import Journal
+from tests.record.starts import start
 
 FUNCTION = ("evaluator=function", "+function={_target_: tests.functions.two, x: 0.5}", "evaluator.metrics=[a,b]")
 
@@ -27,18 +32,22 @@ def test_one_is_a_string_and_several_are_lists():
 def test_an_older_journal_whose_evaluations_have_no_objectives_is_read(tmp_path):
     book = Journal(tmp_path / "journal.jsonl")
     objective = {"name": "accuracy", "mode": "max"}
-    book.record("run", objective=objective, population_size=2, num_evaluations=2, group_sizes=[2, 2])
+    book.record(start(objective=objective, population_size=2, num_evaluations=2))
     for i, accuracy in enumerate((0.5, 0.75)):
-        evaluation = Evaluation(i, accuracy, metrics={"accuracy": accuracy}).to_json()
-        del evaluation["objectives"]
-        book.record("ask", member=Member(i, i, 0, {}, (), (), 1).to_json())
-        book.record("tell", group=i, evaluation=evaluation)
+        book.record(MemberAsked(Member(i, i, 0, {}, (), (), 1)))
+        book.record(OrderSent(0, i, OrderKind.TRAIN))
+        book.record(MemberTold(0, Evaluation(i, accuracy, metrics={"accuracy": accuracy})))
     book.close()
-    history = History(tmp_path / "journal.jsonl")
-    told = [history.take(record) for record in read(tmp_path / "journal.jsonl")]
+    without = tmp_path / "older.jsonl"
+    for line in (tmp_path / "journal.jsonl").read_bytes().splitlines():
+        content = line.replace(b',"objectives":[]', b"").rpartition(b',"crc"')[0] + b"}"
+        with without.open("ab") as file:
+            file.write(b'%b,"crc":"%08x"}\n' % (content[:-1], zlib.crc32(content)))
+    assert b"objectives" not in without.read_bytes()
+    history = History.of(without)
     assert history.objectives == Objectives(("accuracy",), ("max",))
     assert history.best_id == 1 and history.best_values == (0.75,)
-    assert history.spread(told[-1].row) == (0.75, 0.625, 0.5)
+    assert history.spread(history.completed_row) == (0.75, 0.625, 0.5)
 
 
 def test_the_number_of_trained_parameters_is_an_objective():

@@ -7,19 +7,24 @@ from itertools import chain
 import pytest
 
 from nestedga.population.member import Evaluation, Member, Status
+from nestedga.protocol.messages import OrderKind
 from nestedga.rank.ledger import ACTIVITIES
+from nestedga.record.events import (
+    GroupsReformed,
+    MemberAsked,
+    MemberRetrained,
+    MemberTold,
+    OrderFailed,
+    OrderSent,
+    RunBegan,
+    RunEnded,
+    RunResumed,
+    TestRead,
+)
 from nestedga.record.history import History
-from nestedga.record.journal import Journal, read
+from nestedga.record.journal import Journal, lines
 from nestedga.report.summary import summarise
-
-HEADER = {
-    "objective": {"name": "error", "mode": "min"},
-    "population_size": 4,
-    "num_evaluations": None,
-    "experiment": "synthetic",
-    "unit": "epochs",
-    "versions": {},
-}
+from tests.record.starts import start
 
 
 class Job:
@@ -31,6 +36,7 @@ class Job:
         self.since = {}  # when each group last handed in its seconds
         self.groups = {}  # ranks, leader first
         self.group_seconds = self.lost = 0.0
+        self.begun = False
 
     def passes(self, seconds):
         self.now += seconds
@@ -43,8 +49,9 @@ class Job:
         self.since = dict.fromkeys(leaders, self.now)
         initialise = self.dice.randint(0, 5)
         self.passes(initialise)
-        event = "resume" if self.members else "run"
-        self.book.record(event, **HEADER, group_sizes=sizes, initialise_seconds=float(initialise))
+        kind = RunResumed if self.begun else RunBegan
+        self.begun = True
+        self.book.record(start(kind, group_sizes=tuple(sizes), initialise_seconds=float(initialise)))
 
     def ledger(self, *groups):
         """The seconds of some groups since they were last handed in, cut anyhow."""
@@ -62,27 +69,32 @@ class Job:
         parents = (self.dice.randrange(member_id),) if member_id and self.dice.random() < 0.8 else ()
         member = Member(member_id, member_id % 4, 0, {"x": self.dice.random()}, parents, parents, 1)
         self.members += 1
-        self.book.record("ask", member=member.to_json())
-        self.book.record("order", group=group, member_id=member_id, task="train")
+        self.book.record(MemberAsked(member))
+        self.book.record(OrderSent(group, member_id, OrderKind.TRAIN))
         self.passes(self.dice.randint(0, 9))
+        if self.dice.random() < 0.2:
+            self.book.record(OrderFailed(group, member_id, 0, self.ledger(group)))
+            self.passes(self.dice.randint(0, 9))
+            group = self.dice.choice(list(self.groups))
+            self.book.record(OrderSent(group, member_id, OrderKind.TRAIN))
+            self.passes(self.dice.randint(0, 9))
         status = self.dice.choice([Status.OK, Status.OK, Status.FAILED])
         evaluation = Evaluation(member_id, self.dice.random(), status, ledger=self.ledger(group), message="x")
-        self.book.record("tell", group=group, evaluation=evaluation.to_json())
+        self.book.record(MemberTold(group, evaluation))
         self.told[member_id] = (member, evaluation)
 
     def other(self):
-        group = self.dice.choice(list(self.groups))
+        if not self.told:
+            return
+        group, member_id = self.dice.choice(list(self.groups)), self.dice.choice(list(self.told))
+        kind = self.dice.choice([OrderKind.TEST, OrderKind.RETRAIN])
+        self.book.record(OrderSent(group, member_id, kind))
         self.passes(self.dice.randint(0, 9))
+        ledger = self.ledger(group)
+        is_test = kind is OrderKind.TEST
         self.book.record(
-            self.dice.choice(["test", "repeat"]), group=group, member_id=0, metrics={}, ledger=self.ledger(group)
+            TestRead(group, member_id, {}, ledger) if is_test else MemberRetrained(group, member_id, ledger)
         )
-
-    def lose(self):
-        if len(self.groups) > 1:
-            group = self.dice.choice(list(self.groups))
-            self.lost += self.now - self.since.pop(group)
-            del self.groups[group]
-            self.book.record("lost", group=group, member_id=0)
 
     def regroup(self):
         """Two groups become one, or one becomes two."""
@@ -97,11 +109,11 @@ class Job:
         for new in filter(None, (ranks[:cut], ranks[cut:])):
             self.groups[new[0]], self.since[new[0]] = new, self.now
         groups = sorted((group, len(ranks)) for group, ranks in self.groups.items())
-        self.book.record("regroup", groups=groups, ledger=ledger)
+        self.book.record(GroupsReformed(tuple(groups), ledger))
 
     def end(self):
         self.passes(self.dice.randint(0, 9))
-        self.book.record("end", status="max_seconds", front=[], ledger=self.ledger(*self.groups))
+        self.book.record(RunEnded("max_seconds", (), self.ledger(*self.groups)))
 
     def kill(self):
         self.lost += sum(self.now - since for since in self.since.values())
@@ -112,7 +124,7 @@ class Job:
         for _ in range(self.dice.randint(1, 5)):
             self.start()
             for _ in range(self.dice.randint(0, 20)):
-                self.dice.choice([self.evaluate, self.evaluate, self.other, self.lose, self.regroup])()
+                self.dice.choice([self.evaluate, self.evaluate, self.other, self.regroup])()
             if self.dice.random() < 0.3:
                 self.end()
             self.kill()
@@ -135,12 +147,12 @@ def history(job, tmp_path):
 
 
 def test_every_second_of_every_group_is_accounted_for(job, history):
-    assert sum(history.ledger.values()) == history.group_seconds == job.group_seconds
-    assert history.ledger.get("lost", 0.0) == job.lost
+    assert sum(history.seconds.ledger.values()) == history.seconds.total == job.group_seconds
+    assert history.seconds.ledger.get("lost", 0.0) == job.lost
 
 
 def test_members_and_evaluations_are_those_that_were_written(job, history):
-    assert history.num_told == len(job.told) and history.last_id == job.members - 1
+    assert history.num_evaluated == len(job.told) and history.last_id == job.members - 1
     assert -1 not in history and job.members not in history
     for member_id, (member, evaluation) in job.told.items():
         assert member_id in history and history.member(member_id) == member
@@ -155,9 +167,10 @@ def test_members_and_evaluations_are_those_that_were_written(job, history):
 
 def test_rows_hold_every_evaluation_once_in_its_order(job, tmp_path):
     history, rows = History(tmp_path / "journal.jsonl"), []
-    for record in read(tmp_path / "journal.jsonl"):
-        if (told := history.take(record)) and told.row:
-            rows.append([evaluation.member_id for evaluation in told.row])
+    for line in lines(tmp_path / "journal.jsonl"):
+        history.take(line)
+        if history.completed_row is not None:
+            rows.append([evaluation.member_id for evaluation in history.completed_row])
     assert all(len(row) == 4 for row in rows) and history.num_rows == len(rows)
     rows.append([evaluation.member_id for evaluation in history.row])
     assert list(chain.from_iterable(rows)) == list(job.told)
@@ -166,14 +179,18 @@ def test_rows_hold_every_evaluation_once_in_its_order(job, tmp_path):
 def test_a_journal_from_before_groups_had_the_names_of_ranks_is_read(tmp_path):
     now = [100.0]
     book = Journal(tmp_path / "journal.jsonl", clock=lambda: now[0])
-    for event in ("run", "resume"):
-        book.record(event, **HEADER, group_sizes=[2, 2])
+    member = Member(0, 0, 0, {}, (), (), 1)
+    for kind in (RunBegan, RunResumed):
+        book.record(start(kind, group_sizes=(2, 2), initialise_seconds=None))
+        if kind is RunBegan:
+            book.record(MemberAsked(member))
+        book.record(OrderSent(1, 0, OrderKind.TRAIN))
         now[0] += 4
-        book.record("test", group=1, member_id=0, metrics={}, ledger={"train": 4.0})
+        book.record(OrderFailed(1, 0, 0, {"train": 4.0}))
         now[0] += 2
-        book.record("order", group=1, member_id=0, task="train")
+        book.record(OrderSent(1, 0, OrderKind.TRAIN))
         now[0] += 50
     book.close()
     history = History.of(tmp_path / "journal.jsonl")
-    assert history.ledger == {"train": 8.0, "lost": 6.0 + 2.0} and history.group_seconds == 24.0
-    assert history.seconds == 12.0 and history.layout == "4 ranks = 2 groups x 2"
+    assert history.seconds.ledger == {"train": 8.0, "lost": 6.0 + 2.0} and history.seconds.total == 24.0
+    assert history.seconds.wall == 12.0 and history.layout == "4 ranks = 2 groups x 2"

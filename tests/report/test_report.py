@@ -107,3 +107,13 @@ def test_the_display_renders_at_every_moment(answer):
         history.take(line)
         console.print(render(history, line.time))
     assert "generation 5/5" in console.file.getvalue()
+
+
+def test_a_run_outlives_its_displays(nestedga, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tensorboard").write_text("no folder")
+    answer = nestedga(2, *FUNCTION)
+    (line,) = answer.said
+    assert line.startswith("nestedga: TensorBoard is switched off (") and line.endswith("; the run goes on")
+    assert answer.summary["status"] == "complete" and answer.summary["evaluations"] == {"ok": 20}
+    assert "generation 5/5" in answer.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,7 @@ from nestedga.record.members import Told
 from nestedga.report.live.words import clock, front, generation, to_go
 from nestedga.report.numbers import figure
 
+REFRESH_SECONDS = 0.25
 MOST_GROUPS = 16  # more would not fit a terminal
 
 
@@ -23,13 +25,30 @@ class Bars:
     """A live display: all evaluations, the batch that is coming in, and what every group does."""
 
     def __init__(self, history: History) -> None:
-        self._live = Live(get_renderable=lambda: render(history, time.time()), refresh_per_second=4)
+        self._live = Live(get_renderable=lambda: render(history, time.time()), auto_refresh=False)
         self._live.start()
+        self._error: Exception | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, daemon=True)
+        self._thread.start()
+
+    def _refresh(self) -> None:
+        """In a thread of its own, for time goes on where no line comes; an exception here would end the job."""
+        try:
+            while not self._closing.wait(REFRESH_SECONDS):
+                self._live.refresh()
+        except Exception as error:  # noqa: BLE001 (``show`` and ``close`` raise it)
+            self._error = error
 
     def show(self, line: Line, told: Told | None, history: History) -> None:
-        """The live display looks at the history by itself, in a thread of its own."""
+        """The display looks at the history by itself; what went wrong there is raised here."""
+        if self._error is not None:
+            self._live.stop()
+            raise self._error
 
     def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
         self._live.stop()
 
 
@@ -72,7 +91,10 @@ def _groups(history: History, now: float) -> Table:
         member = history.member(running.member_id)
         genes = ", ".join(f"{path}={_value(value)}" for path, value in member.genotype.items())
         what = f"{member.id}" if running.task.value == "train" else f"{member.id} ({running.task.value})"
-        place, lived = (str(group), str(history.seconds.groups[group])), (str(member.slot), str(member.generation))
+        place, lived = (
+            (str(group), str(history.seconds.groups.get(group, ""))),
+            (str(member.slot), str(member.generation)),
+        )
         table.add_row(*place, what, *lived, f"{now - running.since:.0f} s", genes)
     return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from nestedga.record.history import History
@@ -23,7 +23,7 @@ class View(Protocol):
 
 
 class Guard:
-    """A view, as long as it raises nothing; one line on the standard error says when it is switched off.
+    """A view, as long as it raises nothing.
 
     Args:
         name: of the view.
@@ -33,23 +33,33 @@ class Guard:
     def __init__(self, name: str, make: Callable[[], View]) -> None:
         self._name = name
         self._view: View | None = None
-        self._try(lambda: setattr(self, "_view", make()))
+        with guarded(name):
+            self._view = make()
 
     def show(self, line: Line, told: Told | None, history: History) -> None:
-        """Has the view show what a line says."""
-        if self._view is not None:
-            view = self._view
-            self._try(lambda: view.show(line, told, history))
+        """Has the view show what a line says; it is switched off where it cannot."""
+        view, self._view = self._view, None
+        if view is not None:
+            with guarded(self._name):
+                view.show(line, told, history)
+                self._view = view
 
     def close(self) -> None:
         if self._view is not None:
-            self._try(self._view.close)
+            with guarded(self._name):
+                self._view.close()
 
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001 (whatever it is, the run is worth more)
-            self._view = None
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            with contextlib.suppress(OSError):  # the standard error may be what fails
-                print(f"nestedga: {self._name} is switched off: {said}; the run goes on", file=sys.stderr, flush=True)
+
+@contextlib.contextmanager
+def guarded(name: str) -> Iterator[None]:
+    """Whatever cannot be shown inside is said in one line on the standard error, and the run goes on.
+
+    Args:
+        name: of what is shown.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (whatever it is, the run is worth more)
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        with contextlib.suppress(OSError):  # the standard error may be what fails
+            print(f"nestedga: {name} is switched off ({said}); the run goes on", file=sys.stderr, flush=True)

@@ -1,24 +1,27 @@
 """Displays wait for their time, and cost no more than they must."""
 
 from nestedga.population.member import Evaluation, Member
-from nestedga.record.journal import Journal, read
+from nestedga.protocol.messages import OrderKind
+from nestedga.record.events import MemberAsked, MemberTold, OrderSent, RunBegan, RunResumed
+from nestedga.record.journal import Journal, lines
 from nestedga.record.run_folder import RunFolder
 from nestedga.report.live.displays import Displays
 from nestedga.report.live.tensorboard import MOST_SLOTS
-from tests.record.test_history import HEADER
+from tests.record.starts import start
 from tests.report.test_report import scalars
 
 
 def test_nothing_is_shown_before_its_time_nor_told_twice(tmp_path, capsys):
     folder = RunFolder(tmp_path)
-    for told_before, event in enumerate(("run", "resume")):
+    for told_before, kind in enumerate((RunBegan, RunResumed)):
         displays = Displays(folder, live=False)
         journal = Journal(folder.journal, displays.put)
-        assert len(list(displays.replayed(read(folder.journal)))) == 3 * told_before
-        journal.record(event, **HEADER, group_sizes=[1], layout="1 rank", search="S", folder="F")
-        journal.record("ask", member=Member(told_before, 0, 0, {"x": 0.5}, (), (), 1).to_json())
+        assert len(list(displays.replayed(lines(folder.journal)))) == 4 * told_before
+        journal.record(start(kind))
+        journal.record(MemberAsked(Member(told_before, 0, 0, {"x": 0.5}, (), (), 1)))
+        journal.record(OrderSent(0, told_before, OrderKind.TRAIN))
         evaluation = Evaluation(told_before, float("nan"), message="it rained", log=f"trace {told_before}")
-        journal.record("tell", group=0, evaluation=evaluation.to_json())
+        journal.record(MemberTold(0, evaluation))
         assert capsys.readouterr().out == ""
         journal.close()
         displays.close()
@@ -28,17 +31,18 @@ def test_nothing_is_shown_before_its_time_nor_told_twice(tmp_path, capsys):
             f"nestedga: synthetic: 1 rank; S{done}; F\n"
             f"nestedga: member {told_before} failed: it rained; {{'x': 0.5}}\ntrace {told_before}\n"
         )
-        assert displays.history.num_told == told_before + 1
+        assert displays.history.num_evaluated == told_before + 1
 
 
 def test_a_large_population_does_not_run_out_of_files(tmp_path):
     folder = RunFolder(tmp_path)
     displays = Displays(folder, live=False)
     journal = Journal(folder.journal, displays.put)
-    journal.record("run", **{**HEADER, "population_size": 5000}, group_sizes=[1], layout="", search="", folder="")
+    journal.record(start(population_size=5000))
     for i in range(5000):
-        journal.record("ask", member=Member(i, i, 0, {"x": 0.5}, (), (), 7).to_json())
-        journal.record("tell", group=0, evaluation=Evaluation(i, float(i), metrics={"error": i}).to_json())
+        journal.record(MemberAsked(Member(i, i, 0, {"x": 0.5}, (), (), 7)))
+        journal.record(OrderSent(0, i, OrderKind.TRAIN))
+        journal.record(MemberTold(0, Evaluation(i, float(i), metrics={"error": i})))
     journal.close()
     displays.close()
     assert len(list(folder.tensorboard.iterdir())) == MOST_SLOTS + 1
