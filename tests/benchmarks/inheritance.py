@@ -301,9 +301,8 @@ def _elite(rounds: int) -> None:
     for _ in range(rounds + 1):
         holders = Holders(world.epoch.nodes)
         holders.add(MEMBER, 0)
-        sources = {
-            leader: Source(MEMBER, holders.assign(MEMBER, leader)) for leader in range(1, world.epoch.comm.Get_size())
-        }
+        leaders = range(1, world.epoch.comm.Get_size())
+        sources = {leader: Source(MEMBER, holders.assign(MEMBER, leader)) for leader in leaders}
         before = exchange.num_sent
         meet(world)
         began = time.monotonic()

@@ -5,6 +5,7 @@ from nestedga.comm.mpi import start_mpi
 from nestedga.comm.states import StateExchange
 from nestedga.comm.world import World
 from nestedga.coordination.holders import Holders
+from nestedga.protocol.messages import Source
 from tests.comm.donors_program import is_right, state_of
 from tests.comm.program import Memory, run
 

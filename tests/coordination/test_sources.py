@@ -3,6 +3,8 @@
 from nestedga.coordination.state_directory import StateDirectory
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.messages import Source
+from nestedga.record.front import Front
+from nestedga.record.members import Told
 
 
 class NoFiles:
@@ -16,10 +18,11 @@ class NoFiles:
 
 
 def test_a_source_has_the_genotype_of_its_member():
-    directory = StateDirectory(NoFiles(), ("min",), nodes=[0, 0])
+    directory = StateDirectory(NoFiles(), [0, 0], Front())
     genotypes = {0: {"optimizer.lr": 0.1}, 1: {"model.layers": [3, 5]}}
     for member_id, genotype in genotypes.items():
-        directory.add(Member(member_id, member_id, 0, genotype, (), (), 1), Evaluation(member_id, 0.0, checksum=7))
+        evaluation = Evaluation(member_id, 0.0, checksum=7)
+        directory.add(Told(Member(member_id, member_id, 0, genotype, (), (), 1), evaluation, evaluation))
         directory.add_holder(member_id, member_id)
     for member_id, genotype in genotypes.items():
         assert directory.source(member_id, 1 - member_id) == Source(member_id, (member_id,), genotype)
