@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import orjson
+import msgspec
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ values = st.recursive(
 @given(value=values)
 def test_values_survive_json(value):
     assert is_plain(value)
-    assert same(orjson.loads(orjson.dumps(value)), value)
+    assert same(msgspec.json.decode(msgspec.json.encode(value)), value)
 
 
 @given(value=values)
