@@ -1,7 +1,7 @@
 """A slow search thinks in a process of its own, so that it never holds up the training rank beside the coordinator.
 
 The search is there alone, and no copy of it here: nothing is computed twice. Both ends of the pipe are in
-``nestedga.protocol.thinking``; the far end is ``think``.
+``nestedga.protocol.pipe``; the far end is ``think``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any, BinaryIO
 
 from nestedga.coordination.thinker import Answer, Needed
 from nestedga.population.member import Evaluation, Member
-from nestedga.protocol.thinking import (
+from nestedga.protocol.pipe import (
     Adopt,
     Begin,
-    Failure,
     Immigrate,
     Reply,
     Request,
     Said,
+    SearchFailed,
     Tell,
     frame,
     heard,
@@ -145,7 +145,7 @@ class RemoteThinker:
                 self._received += piece
                 ended = not piece
         answer = take_answer(self._received)
-        if isinstance(answer, Failure):
+        if isinstance(answer, SearchFailed):
             raise RuntimeError(f"the search has failed in its process:\n{answer.trace}")
         if answer is None and ended:
             raise RuntimeError("the process of the search has ended; resume=true goes on")
@@ -179,10 +179,10 @@ def think(heard_from: BinaryIO, answer_to: BinaryIO, make_search: Callable[[dict
             except BrokenPipeError:
                 raise
             except Exception:  # noqa: BLE001 (whatever it is belongs to the near end)
-                _answer(answer_to, Failure(traceback.format_exc()))
+                _answer(answer_to, SearchFailed(traceback.format_exc()))
                 return
 
 
-def _answer(stream: BinaryIO, answer: Reply | Failure) -> None:
+def _answer(stream: BinaryIO, answer: Reply | SearchFailed) -> None:
     stream.write(frame(answer))
     stream.flush()

@@ -70,14 +70,14 @@ class Reply(msgspec.Struct, frozen=True, tag=True):
     done: bool
 
 
-class Failure(msgspec.Struct, frozen=True, tag=True):
+class SearchFailed(msgspec.Struct, frozen=True, tag=True):
     """Last of all: the search has raised an exception; its trace-back."""
 
     trace: str
 
 
 Said = Begin | Adopt | Tell | Immigrate | Request
-Answered = Reply | Failure
+Answered = Reply | SearchFailed
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=operator.methodcaller("item"))  # numpy's scalars, exactly
 _SAID: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
