@@ -97,7 +97,7 @@ class Coordinator:
         self._clock = clock
         self._deadline = None if rules.max_seconds is None else clock() + rules.max_seconds
         self._dialogue = Dialogue(thinker)
-        self._states = StateDirectory(files, groups.nodes, log.members.front)
+        self._states = StateDirectory(files, groups.nodes, log.members)
         self._dispatch = Dispatch(groups, self._states, by_promise=rules.allocation is not None or groups.differ)
         self._recovery = Recovery(log, self._states, self._dispatch, repeatable=rules.repeatable)
         self._regrouping = Regrouping(groups, rules.allocation)
@@ -129,11 +129,11 @@ class Coordinator:
     def receive(self, report: Report | Letter) -> None:
         """Takes in one report of a leader, or one letter of another coordinator."""
         match report:
-            case Ready(group):
-                self._groups.add_ready(group)
             case Evaluated(group, evaluation, durable):
                 self._states.add_durable(durable)
                 self._take_evaluation(group, evaluation)
+            case Ready(group):
+                self._groups.add_ready(group)
             case Tested(group, metrics, ledger):
                 order, member = self._dispatch.finish(group)
                 self._recovery.obtained(order)

@@ -10,8 +10,7 @@ from typing import Protocol
 from nestedga.coordination.holders import Holders
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.messages import Source
-from nestedga.record.front import Front
-from nestedga.record.members import Told
+from nestedga.record.members import Members, Told
 
 
 class StateFiles(Protocol):
@@ -36,13 +35,13 @@ class StateDirectory:
     Args:
         files: durable copies of states.
         nodes: the node of each world rank.
-        front: the members that are kept whatever the search wants.
+        members: of the run; the front is kept whatever the search wants.
     """
 
-    def __init__(self, files: StateFiles, nodes: Sequence[int], front: Front) -> None:
+    def __init__(self, files: StateFiles, nodes: Sequence[int], members: Members) -> None:
         self._files = files
-        self._front = front
-        self._known: dict[int, Told] = {}  # whose state is wanted, or a wanted one's parent
+        self._front, self._modes = members.front, members.modes
+        self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
         self._holders = Holders(nodes)
         self._durable: set[int] = set()
         self._removable: set[int] = set()  # whose files may go
@@ -56,12 +55,13 @@ class StateDirectory:
 
     def add(self, told: Told) -> None:
         """A member was evaluated."""
-        self._known[told.member.id] = told
+        self._known[told.member.id] = told.member, told.evaluation
 
     def add_holder(self, member_id: int, leader: int) -> None:
         """A leader has a state that its group has just produced."""
         self._holders.add(member_id, leader)
-        self._keep(member_id, leader)
+        if leader in self._to_drop:
+            self._to_drop[leader].discard(member_id)
 
     def add_durable(self, member_ids: Iterable[int]) -> None:
         """States have come to disk."""
@@ -76,16 +76,16 @@ class StateDirectory:
 
     def member(self, member_id: int) -> Member:
         """A known one."""
-        return self._known[member_id].member
+        return self._known[member_id][0]
 
     def evaluation(self, member_id: int) -> Evaluation:
         """A known one's, in the user's sign."""
-        return self._known[member_id].evaluation
+        return self._known[member_id][1]
 
     def promise(self, member: Member) -> float:
         """What may be expected of a member before it is trained: its parent's minimised FoM, infinite without one."""
-        parents = [self._known[parent] for parent in member.weights_parents[:1]]
-        return parents[0].minimised.fom if parents else math.inf
+        parents = [self.evaluation(parent) for parent in member.weights_parents[:1]]
+        return parents[0].minimised(self._modes).fom if parents else math.inf
 
     # Where states are
 
@@ -107,8 +107,9 @@ class StateDirectory:
 
     def source(self, member_id: int, leader: int) -> Source:
         """Where a leader gets a state; it is a holder from now on."""
-        self._keep(member_id, leader)
-        return Source(member_id, self._holders.assign(member_id, leader), self.member(member_id).genotype)
+        if leader in self._to_drop:
+            self._to_drop[leader].discard(member_id)
+        return Source(member_id, self._holders.assign(member_id, leader), self._known[member_id][0].genotype)
 
     def discard(self, member_id: int, leaders: Iterable[int]) -> None:
         """A state was not to be had from these leaders, nor from disk."""
@@ -157,8 +158,3 @@ class StateDirectory:
     def take_drops(self, leader: int) -> tuple[int, ...]:
         """States that a leader need not keep any more, since the last call."""
         return tuple(self._to_drop.pop(leader, ()))
-
-    def _keep(self, member_id: int, leader: int) -> None:
-        """A leader has a state again that it was to drop."""
-        if leader in self._to_drop:
-            self._to_drop[leader].discard(member_id)

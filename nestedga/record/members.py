@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nestedga.population.member import Evaluation, Member
 from nestedga.record.events import (
@@ -64,6 +65,13 @@ class Members:
         self.origins: dict[int, Origin] = {}
         self.emigrants: set[int] = set()
         self.tested = False
+        self._by_kind: dict[type[Event], Callable[[Any], Told | None]] = {
+            MemberAsked: self._ask,
+            MemberTold: self._tell,
+            MemberImmigrated: self._admit,
+            MemberEmigrated: self._let_go,
+            TestRead: self._test,
+        }
 
     @property
     def num_told(self) -> int:
@@ -75,30 +83,39 @@ class Members:
         Raises:
             Impossible: it cannot follow those before it.
         """
-        match event:
-            case MemberAsked(member):
-                if member.id in self.waiting:
-                    raise Impossible(f"member {member.id} is asked for twice")
-                self.waiting[member.id] = member
-            case MemberTold(_, evaluation):
-                found = self.waiting.pop(evaluation.member_id, None)
-                if found is None:
-                    raise Impossible(f"member {evaluation.member_id} is told, and nobody waits for it")
-                told = Told(found, evaluation, evaluation.minimised(self.modes))
-                self.num_evaluated += 1
-                self.tested = False
-                if told.minimised.ok:
-                    self.front.add(found.id, told.minimised.values)
-                return told
-            case MemberImmigrated(member, evaluation, origin):
-                if member.id in self.origins:
-                    raise Impossible(f"immigrant {member.id} is admitted twice")
-                self.origins[member.id] = origin
-                return Told(member, evaluation, evaluation.minimised(self.modes))
-            case MemberEmigrated(member_id):
-                if member_id in self.emigrants:
-                    raise Impossible(f"member {member_id} emigrates twice")
-                self.emigrants.add(member_id)
-            case TestRead():
-                self.tested = True
-        return None
+        # By its class, for this is called three times for each evaluation, and most events say nothing of members.
+        take = self._by_kind.get(type(event))
+        return None if take is None else take(event)
+
+    def _ask(self, event: MemberAsked) -> None:
+        member = event.member
+        if member.id in self.waiting:
+            raise Impossible(f"member {member.id} is asked for twice")
+        self.waiting[member.id] = member
+
+    def _tell(self, event: MemberTold) -> Told:
+        evaluation = event.evaluation
+        member = self.waiting.pop(evaluation.member_id, None)
+        if member is None:
+            raise Impossible(f"member {evaluation.member_id} is told, and nobody waits for it")
+        told = Told(member, evaluation, evaluation.minimised(self.modes))
+        self.num_evaluated += 1
+        self.tested = False
+        if told.minimised.ok:
+            self.front.add(member.id, told.minimised.values)
+        return told
+
+    def _admit(self, event: MemberImmigrated) -> Told:
+        member = event.member
+        if member.id in self.origins:
+            raise Impossible(f"immigrant {member.id} is admitted twice")
+        self.origins[member.id] = event.origin
+        return Told(member, event.evaluation, event.evaluation.minimised(self.modes))
+
+    def _let_go(self, event: MemberEmigrated) -> None:
+        if event.member_id in self.emigrants:
+            raise Impossible(f"member {event.member_id} emigrates twice")
+        self.emigrants.add(event.member_id)
+
+    def _test(self, event: TestRead) -> None:
+        self.tested = True

@@ -137,7 +137,7 @@ def parts(tmp_path):
     """Recovery with its parts, and no coordinator; members 0, 1 and 2 are a lineage, all states durable."""
     log = EventLog(Journal(tmp_path / "journal.jsonl"), Members(("min",)))
     groups = Groups(Layout((1, 1, 1)))
-    states = StateDirectory(Files(), groups.nodes, log.members.front)
+    states = StateDirectory(Files(), groups.nodes, log.members)
     dispatch = Dispatch(groups, states, by_promise=False)
     for group in range(3):
         groups.add_ready(group)
@@ -156,7 +156,7 @@ def test_a_lost_state_is_brought_back_from_the_nearest_that_is_there(tmp_path):
     work = recovery.work(OrderKind.TRAIN, child, (2,))
     assert (work.kind, work.states) == (OrderKind.TRAIN, (2,))
     order = dispatch.send(1, work)
-    assert order.sources == (Source(2, (0,)),)
+    assert order.sources == (Source(2, (0,), {"x": 0.5}),)
     dispatch.finish(1)
     recovery.lose(1, order, 2)
     assert states.is_lost(2)

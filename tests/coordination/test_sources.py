@@ -3,8 +3,7 @@
 from nestedga.coordination.state_directory import StateDirectory
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.messages import Source
-from nestedga.record.front import Front
-from nestedga.record.members import Told
+from nestedga.record.members import Members, Told
 
 
 class NoFiles:
@@ -18,7 +17,7 @@ class NoFiles:
 
 
 def test_a_source_has_the_genotype_of_its_member():
-    directory = StateDirectory(NoFiles(), [0, 0], Front())
+    directory = StateDirectory(NoFiles(), [0, 0], Members(("min",)))
     genotypes = {0: {"optimizer.lr": 0.1}, 1: {"model.layers": [3, 5]}}
     for member_id, genotype in genotypes.items():
         evaluation = Evaluation(member_id, 0.0, checksum=7)
