@@ -34,7 +34,7 @@ OURS = {
 FREE = {"job", "simulate", "bridges"}  # anything of ours; imported by each other and by what a person starts alone
 # Who alone may import a foreign package.
 FOREIGN = {
-    "mpi4py": {"comm", "doctor", "job"},  # doctor asks what is there; job names a type
+    "mpi4py": {"comm", "doctor"},  # doctor asks what is there
     "torch": {"training", "doctor"},
     "horovod": {"training", "doctor"},  # in training, one module alone: a rank alone needs none
     "PIL": {"training"},

@@ -64,7 +64,7 @@ class Fetcher:
     def _fetch_in(self, epoch: Epoch, member_id: int, holder: int) -> State | None:
         if holder not in epoch.world_ranks:
             return None
-        partner, what = epoch.world_ranks[holder], f"the state of member {member_id} from world rank {holder}"
+        partner, what = epoch.world_ranks[holder], f"the state of member {member_id} from rank {holder}"
         with self._lock:
             tag = next(self._tags)
         question = epoch.states.Isend(encode(StateRequest(epoch.number, member_id, tag)), partner, REQUEST_TAG)
@@ -100,8 +100,8 @@ class Fetcher:
             raise
 
     def _let_go(self, request: MPI.Request) -> None:
-        if not request.Test():
-            self._given_up.append(request)
+        with self._lock:
+            self._given_up = [one for one in (*self._given_up, request) if not one.Test()]
 
     def _await(self, epoch: Epoch, poll: Callable[[], T | None], what: str) -> T:
         """Polls until the answer is not None; late by an eighth of the time that it took, at most.

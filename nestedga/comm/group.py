@@ -22,8 +22,8 @@ BROADCAST_BYTES = 1 << 28  # MPI counts are 32-bit
 class Group:
     """The group of this rank. Its collectives are called by all its ranks, and sleep while they wait.
 
-    How long they wait is up to the leader, who waits for orders; meanwhile the watchdog rests. Whoever finds that the
-    group can't go on, because a rank has died, ends the waits by ``ended``.
+    How long they wait is up to the leader, who waits for orders; meanwhile the watchdog rests, and the lifeline ends
+    the job with a rank that dies. ``ended`` is the door for whoever heals groups: it ends the waits, not the job.
 
     Attributes:
         ranks: their ids, the leader first.

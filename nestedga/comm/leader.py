@@ -96,6 +96,7 @@ class Leader:
         self._cache.close()
 
     def leave(self) -> None:
-        """Returns when all reports have been taken; serves states no more."""
+        """Returns when MPI has taken all reports; serves states no more, and keeps none."""
         self._channel.flush(FLUSH_SECONDS)
         self._exchange.close()
+        self._cache.clear()

@@ -23,7 +23,7 @@ from nestedga.states.state import State
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-STALL_SECONDS = 60.0  # a partner that has not moved for so long is given up
+STALL_SECONDS = 60.0  # a holder that has not moved for so long is given up by who asked it
 # Between two looks of a service thread with nothing to do; longer, the longer that lasts. One takes some 0.04 ms of a
 # core that others train on; a request waits for half a nap on average.
 IDLE_SECONDS, IDLE_SHARE, LONGEST_IDLE_SECONDS = 3e-3, 0.003, 8e-3
@@ -93,7 +93,8 @@ class StateExchange:
     def close(self) -> None:
         """Serves no more, and gives up what is being fetched."""
         self._stop.set()
-        for thread in (self._thread, *self._prefetching):
+        self._thread.join()  # which begins prefetches
+        for thread in self._prefetching:
             thread.join()
 
     def obtain(self, source: Source) -> State | None:

@@ -22,6 +22,8 @@ End = float | threading.Event
 """When a wait is given up: after so many seconds, or once this is set, for its epoch or group is over."""
 FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 2e-3
 
+_given_up: list[MPI.Request] = []  # they hold memory that MPI may still read or write
+
 
 class WaitEnded(Exception):
     """The epoch, or the group, in which something was waited for is over."""
@@ -55,7 +57,11 @@ def wait_until(poll: Callable[[], T | None], end: End, what: str) -> T:
 
 def finish(request: MPI.Request, end: End, what: str) -> None:
     """Waits for one non-blocking operation."""
-    wait_until(lambda: True if request.Test() else None, end, what)
+    try:
+        wait_until(lambda: True if request.Test() else None, end, what)
+    except (TimeoutError, WaitEnded):
+        _given_up.append(request)
+        raise
 
 
 def poll_message(comm: MPI.Comm, source: int, tag: int) -> Arrival | None:

@@ -49,7 +49,7 @@ from nestedga.record.events import (
     RunEnded,
     TestRead,
 )
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Coordinator:
         ids = self._members.front.ids
         return self._states.member(ids[0]) if ids else None
 
-    def replay(self, lines: Iterable[Line]) -> None:
+    def replay(self, lines: Iterable[JournalLine]) -> None:
         """Goes on from a journal; members asked and not told are handed out again."""
         self._recovery.replay(lines, self._dialogue, self._migration)
         self._forget()
@@ -216,10 +216,10 @@ class Coordinator:
         if best is not None and not self._members.tested:
             return self._recovery.work(OrderKind.TEST, best, (best.id,))
         for member_id in self._members.front.ids:
-            if self._states.is_lost(member_id):
-                return self._recovery.retraining(member_id)
+            if self._states.is_being_written(member_id):
+                return None  # groups stop only when that is done
             if self._states.has_state(member_id) and not self._states.is_durable(member_id):
-                return None  # its file is being written; groups stop only when that is done
+                return self._recovery.retraining(member_id)  # lost, or nobody who would write it has it
         return Work(OrderKind.STOP)
 
     def _ask(self) -> None:

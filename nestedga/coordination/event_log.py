@@ -8,7 +8,7 @@ from nestedga.population.member import Member
 from nestedga.record import journal
 from nestedga.record.events import Event, MemberAsked, MemberImmigrated, MemberTold
 from nestedga.record.journal import Journal
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Members, Told
 
 
@@ -32,7 +32,7 @@ class EventLog:
             self._unwritten.add(event.member.id)
         return self.members.take(event)
 
-    def replayed(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Told | None]]:
+    def replayed(self, lines: Iterable[JournalLine]) -> Iterator[tuple[JournalLine, Told | None]]:
         """What happened before: takes in one line after the other, and gives it with what its event gave."""
         for line in lines:
             yield line, self.members.take(line.event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from nestedga.protocol.layout import Layout
 
@@ -12,21 +12,21 @@ Ranks = tuple[int, ...]
 
 
 class Groups:
-    """Groups by number, which is the world rank of their leader.
+    """Groups by number, which is the id of their leader's rank.
 
     Args:
         layout: the groups at first; each is idle once it says so.
-        nodes: the node of each world rank; None: all are on one.
+        nodes: the node of each rank, by its id; None: all are on one.
 
     Attributes:
-        nodes: the node of each world rank.
+        nodes: the node of each rank, by its id.
         num_idle: groups.
         num_idle_ranks: of these groups, together.
     """
 
-    def __init__(self, layout: Layout, nodes: Sequence[int] | None = None) -> None:
+    def __init__(self, layout: Layout, nodes: Mapping[int, int] | None = None) -> None:
         self.num_idle = self.num_idle_ranks = 0
-        self.nodes = [0] * (layout.first + sum(layout.sizes)) if nodes is None else nodes
+        self.nodes = dict.fromkeys(itertools.chain(*layout.groups), 0) if nodes is None else nodes
         self._ranks = {ranks[0]: ranks for ranks in layout.groups}
         self._idle: dict[int, dict[int, set[int]]] = {}  # by size and node
         self._forming = set(layout.leaders)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, KeysView, Sequence
+from collections.abc import Iterable, KeysView, Mapping
 
 MOST_SERVED = 2  # how often one leader sends the same state; every receiver becomes a source, so two are enough
 
@@ -15,10 +15,10 @@ class Holders:
     the tree is laid out when orders leave, and n leaders have a state after some log2(n) sends one after another.
 
     Args:
-        nodes: the node of each world rank.
+        nodes: the node of each rank, by its id.
     """
 
-    def __init__(self, nodes: Sequence[int]) -> None:
+    def __init__(self, nodes: Mapping[int, int]) -> None:
         self._nodes = nodes
         self._trees: dict[int, _Tree] = {}
 
@@ -53,6 +53,10 @@ class Holders:
         tree.discard(leaders)
         return () if tree.can_send else self._trees.pop(member_id).holders
 
+    def has_producer(self, member_id: int) -> bool:
+        """Whether the leader that writes a state to disk still has it."""
+        return member_id in self._trees and self._trees[member_id].has_producer
+
     def forget(self, wanted: set[int]) -> Iterable[tuple[int, int]]:
         """Drops all states but the wanted ones; gives (leader, member id) of each copy that may go."""
         for member_id in [i for i in self._trees if i not in wanted]:
@@ -65,6 +69,7 @@ class _Tree:
 
     def __init__(self) -> None:
         self.holders: dict[int, int] = {}  # how often each was asked, the producer first
+        self.has_producer = True  # who alone writes it to disk
         self._free: dict[int, deque[int]] = {}
 
     def add(self, leader: int, node: int) -> None:
@@ -91,6 +96,7 @@ class _Tree:
 
     def discard(self, leaders: Iterable[int]) -> None:
         gone = set(leaders)
+        self.has_producer = self.has_producer and next(iter(self.holders)) not in gone
         self.holders = {leader: count for leader, count in self.holders.items() if leader not in gone}
         rest = {node: deque(leader for leader in free if leader not in gone) for node, free in self._free.items()}
         self._free = {node: free for node, free in rest.items() if free}

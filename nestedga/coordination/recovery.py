@@ -14,7 +14,7 @@ from nestedga.errors import SettingError
 from nestedga.population.member import Evaluation, Member
 from nestedga.protocol.messages import Order, OrderKind
 from nestedga.record.events import MemberAsked, MemberEmigrated
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Told
 
 MOST_FAILURES = 3  # in a row: how often one state is lost, trained again and not to be had, before the job gives up
@@ -38,7 +38,7 @@ class Recovery:
         self._repeatable = repeatable
         self._failures: Counter[int] = Counter()  # in a row, by the member whose state was not to be had
 
-    def replay(self, lines: Iterable[Line], dialogue: Dialogue, migration: Migration | None) -> None:
+    def replay(self, lines: Iterable[JournalLine], dialogue: Dialogue, migration: Migration | None) -> None:
         """Rebuilds search, directory and queue from a journal; members asked and not told wait again.
 
         The search is told of each evaluation where it was when it was running: before the same asks as then.
@@ -47,6 +47,11 @@ class Recovery:
 
         def tell_first(number: int) -> None:
             while dialogue.num_told < number:
+                if not untold:
+                    raise SettingError(
+                        f"journal: the search was asked after {number} evaluations, and {dialogue.num_told} stand "
+                        "before that; the file was changed or damaged: restore it"
+                    )
                 one = untold.popleft()
                 dialogue.tell(one.member, one.minimised)
 

@@ -19,21 +19,23 @@ class Mail(Protocol):
 
     def order(self, leader: int, order: Order) -> None: ...
 
-    def send_prefetch(self, leader: int, ahead: Prefetch) -> None: ...
+    def send_prefetch(self, leader: int, prefetch: Prefetch) -> None: ...
 
     def flush(self, limit_seconds: float) -> None: ...
 
 
-def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None]) -> None:
+def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None], beat: Callable[[], None]) -> None:
     """Runs a coordinator until its run is over; naps between reports, for it shares a core with a training rank.
 
     Args:
         coordinator: whose run it is.
         mail: with the leaders.
-        show: brings displays up to date; called once orders are out, for no group waits for a display.
+        show: brings views up to date; called once orders are out, for no group waits for a view.
+        beat: tells in each round that the coordinator lives: all groups wait for it.
     """
     nap = SHORTEST_NAP_SECONDS
     while not coordinator.finished:
+        beat()
         reports = mail.poll_reports()
         if not reports:
             time.sleep(nap)
@@ -46,7 +48,7 @@ def serve(coordinator: Coordinator, mail: Mail, show: Callable[[], None]) -> Non
             coordinator.receive(report)
         for group, order in coordinator.decide():
             mail.order(group, order)
-        for leader, ahead in coordinator.prepare():
-            mail.send_prefetch(leader, ahead)
+        for leader, prefetch in coordinator.prepare():
+            mail.send_prefetch(leader, prefetch)
         show()
     mail.flush(limit_seconds=60.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, KeysView, Sequence
+from collections.abc import Iterable, KeysView, Mapping
 from typing import Protocol
 
 from nestedga.coordination.holders import Holders
@@ -34,11 +34,11 @@ class StateDirectory:
 
     Args:
         files: durable copies of states.
-        nodes: the node of each world rank.
+        nodes: the node of each rank, by its id.
         members: of the run; the front is kept whatever the search wants.
     """
 
-    def __init__(self, files: StateFiles, nodes: Sequence[int], members: Members) -> None:
+    def __init__(self, files: StateFiles, nodes: Mapping[int, int], members: Members) -> None:
         self._files = files
         self._front, self._modes = members.front, members.modes
         self._known: dict[int, tuple[Member, Evaluation]] = {}  # whose state is wanted, or a wanted one's parent
@@ -68,10 +68,14 @@ class StateDirectory:
         self._durable.update(member_ids)
 
     def find_files(self) -> None:
-        """What is on disk after a restart, and intact; the rest is removed."""
+        """What is on disk after a restart, and intact; what nobody knows is removed.
+
+        One that cannot be read now stays: it may be a disk's passing trouble, and it is written over once it is
+        trained again.
+        """
         on_disk = set(self._files.all())
         self._durable = {member_id for member_id in on_disk & set(self._known) if self._files.intact(member_id)}
-        for member_id in on_disk - self._durable:
+        for member_id in on_disk - set(self._known):
             self._files.remove(member_id)
 
     def member(self, member_id: int) -> Member:
@@ -96,6 +100,10 @@ class StateDirectory:
     def is_durable(self, member_id: int) -> bool:
         """Whether it is on disk."""
         return member_id in self._durable
+
+    def is_being_written(self, member_id: int) -> bool:
+        """Whether it will come to disk by itself."""
+        return member_id not in self._durable and self._holders.has_producer(member_id)
 
     def is_lost(self, member_id: int) -> bool:
         """There was a state, and it is neither in memory nor on disk."""

@@ -1,4 +1,4 @@
-"""What world rank 0 keeps beside its own training: journal, coordinator, displays and the files of the run folder."""
+"""What a coordinator's rank keeps beside its own training: journal, coordinator, views and files of the run folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import metadata
 
 import yaml
@@ -26,9 +26,9 @@ from nestedga.record.events import FORMAT, RunBegan, RunResumed
 from nestedga.record.journal import Journal
 from nestedga.record.members import Members
 from nestedga.record.run_folder import RunFolder, write_beside
-from nestedga.report.live.displays import Displays
 from nestedga.report.live.guard import guarded
 from nestedga.report.live.lines import say
+from nestedga.report.live.views import Views
 from nestedga.report.summary import closing, show, summarise
 
 VERSIONED = ("torch", "horovod", "mpi4py", "numpy", "hydra-core")
@@ -41,24 +41,24 @@ class Head:
         folder: of the run, locked, or of the part.
         plan: the job's.
         thinker: where the search thinks; closed at the end.
-        nodes: the node of each world rank.
+        nodes: the node of each rank, by its id.
         migration: with the other parts; None: there are none.
         began: when the job began, on the monotonic clock.
 
     Attributes:
         coordinator: of the run, once it is open.
-        displays: likewise.
+        views: likewise.
     """
 
     coordinator: Coordinator
-    displays: Displays
+    views: Views
 
     def __init__(
         self,
         folder: RunFolder,
         plan: Plan,
         thinker: Thinker,
-        nodes: Sequence[int],
+        nodes: Mapping[int, int],
         migration: Migration | None,
         began: float,
     ) -> None:
@@ -76,8 +76,8 @@ class Head:
         if not resumed:
             write_beside(folder.config, self._plan.configuration.yaml())
         # Under a launcher the output is a pipe in the end, even where it lends each rank a terminal of its own.
-        self.displays = Displays(folder, live=sys.stdout.isatty() and launched_rank() is None)
-        self._journal = Journal(folder.journal, self.displays.put)
+        self.views = Views(folder, live=sys.stdout.isatty() and launched_rank() is None)
+        self._journal = Journal(folder.journal, self.views.put)
         self.coordinator = Coordinator(
             self._thinker,
             EventLog(self._journal, Members(plan.objectives.modes, plan.search.last_counts)),
@@ -86,18 +86,18 @@ class Head:
             Rules(plan.allocation, plan.settings.run.max_seconds, plan.evaluator.repeatable),
             self._migration,
         )
-        self.coordinator.replay(self.displays.replayed(journal.lines(folder.journal)))
+        self.coordinator.replay(self.views.replayed(journal.lines(folder.journal)))
         self._warn_of_idle_ranks()
         self._journal.record(self._start(RunResumed if resumed else RunBegan))
         self._journal.flush()
-        self.displays.show()
+        self.views.show()
 
     def close(self) -> int:
         """Writes the summary and the best member; gives the exit code."""
-        folder, plan, history = self._folder, self._plan, self.displays.history
+        folder, plan, history = self._folder, self._plan, self.views.history
         self._thinker.close()
         self._journal.close()
-        self.displays.close()
+        self.views.close()
         write_beside(folder.summary, json.dumps(summarise(history), indent=2, allow_nan=False) + "\n")
         best = self.coordinator.best
         if best is not None:

@@ -27,6 +27,8 @@ from nestedga.rank.watchdog import Watchdog
 from nestedga.record.run_folder import PartFolder, RunFolder, choose_folder, write_beside
 from nestedga.states.limits import StateLimits
 
+START_SECONDS = 600.0  # which data and models may take beside run.stall_seconds until the first order
+
 
 def run_job(world: World, lifeline: Lifeline, configuration: Configuration, job: int | None) -> int:
     """Runs one job on all ranks; collective. Gives the exit code.
@@ -48,16 +50,18 @@ def run_job(world: World, lifeline: Lifeline, configuration: Configuration, job:
     if path is None:
         return 0  # complete already
     folder = RunFolder(Path(os.fsdecode(path)))
-    # On the coordinators' ranks; a process of its own starts while data are opened.
+    # On the coordinators' ranks; a slow search's process of its own starts while data are opened.
     thinker = make_thinker(plan) if world.rank_id == plan.layout.first else None
     limits = agree(world, lambda: StateLimits.from_config(plan.settings.states, world.node_size))
-    watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), f"world rank {world.rank_id}")
+    watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), f"rank {world.rank_id}")
     worker = _make_worker(world, plan, _part_of(folder, plan), limits, ledger, watchdog)
+    watchdog.beat(START_SECONDS)
     worker.join(plan.layout.groups)
     agree(world, lambda: _open(plan, worker.place))
-    status = _work(world, worker, plan, folder, thinker, began)
+    status = _work(world, lifeline, worker, plan, folder, thinker, began)
     plan.evaluator.close()
     worker.leave()
+    watchdog.close()
     return status
 
 
@@ -132,6 +136,7 @@ def _open(plan: Plan, place: Place) -> None:
 
 def _work(
     world: World,
+    lifeline: Lifeline,
     worker: Worker,
     plan: Plan,
     run_folder: RunFolder,
@@ -143,24 +148,26 @@ def _work(
     head = None
     channel = Channel(world, plan.layout.first)
     if thinker:
-        from nestedga.job.head import Head  # the displays' packages: 30 MB that the other ranks need not hold
+        from nestedga.job.head import Head  # the views' packages: 30 MB that the other ranks need not hold
 
-        nodes = [node for _, node in sorted(world.epoch.nodes.items())]
-        head = Head(folder, plan, thinker, nodes, _migration(plan, run_folder, channel), began)
+        head = Head(folder, plan, thinker, world.epoch.nodes, _migration(plan, run_folder, channel), began)
     agree(world, lambda: head.open() if head else None)
     coordinator = None
     if head:
-        coordinator = threading.Thread(target=serve, args=(head.coordinator, channel, head.displays.show))
+        watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), "the coordinator")
+        work = (head.coordinator, channel, head.views.show, watchdog.beat)
+        coordinator = threading.Thread(target=serve, args=work)
         coordinator.start()
     worker.run()
     if coordinator:
-        coordinator.join()  # it ends once all its groups have stopped; should it fail, the job ends
+        coordinator.join()  # it ends once all its groups have stopped; should it fail or hang, the job ends
+        watchdog.close()
     # Agreed only when all have ended: states are served until nobody can want one any more.
-    failed = agree(world, lambda: head.close() if head else True)
-    everywhere = world.epoch.gather(failed)
+    code = agree(world, lambda: head.close() if head else None)
+    codes: list[int] = [code for code in world.epoch.gather(code) if code is not None]  # one from each part
     if plan.part is not None:
         decide(world, lambda: _join(run_folder))
-    return int(all(everywhere))
+    return min(codes)
 
 
 def _migration(plan: Plan, run_folder: RunFolder, channel: Channel) -> Migration | None:

@@ -33,6 +33,8 @@ from nestedga.rank.place import Place, Settings
 from nestedga.states.inheritance import Parent, inherit
 from nestedga.states.state import State
 
+CLOSE_SECONDS = 600.0  # which the last states may take to come to disk, beside run.stall_seconds
+
 
 class Worker:
     """One rank, in one group after another. Once it has led a group, it serves its states until it leaves.
@@ -96,9 +98,11 @@ class Worker:
             report: Report = Ready(self._group.number)
             while (order := self._next_order(report)).kind is not OrderKind.STOP:
                 report = self._carry_out(order)
+            self.place.watchdog.beat(CLOSE_SECONDS)
             if self._leader:
                 with ledger.during("checkpoint"):
                     self._leader.finish()
+            self.place.watchdog.rest()
             if leader := self._leading:
                 leader.report(Stopped(self._group.number, ledger.take(), leader.take_durable()))
 
@@ -217,7 +221,7 @@ class Worker:
 
     def _log(self, member: Member, text: str) -> None:
         with open(self._log_path, "a", encoding="utf-8") as file:
-            file.write(f"member {member.id}, genotype {member.genotype}, world rank {self._world.rank_id}\n{text}\n")
+            file.write(f"member {member.id}, genotype {member.genotype}, rank {self._world.rank_id}\n{text}\n")
 
 
 def _failure(error: BaseException) -> Failure:

@@ -31,7 +31,7 @@ class Member:
 
     Attributes:
         id: unique in a run; every random draw of the member is keyed by it.
-        slot: the seat in the population; schedules are drawn per slot.
+        slot: the place in the population; schedules are drawn per slot.
         generation: how many breedings lie behind it.
         genotype: override path to value.
         hyper_parents: whose genes were bred into this one.

@@ -1,4 +1,4 @@
-"""Which world rank sits in which group: sums only, no MPI."""
+"""Which rank is in which group: sums only, no MPI."""
 
 from __future__ import annotations
 

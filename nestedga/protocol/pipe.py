@@ -6,13 +6,13 @@ MessagePack. What is said first is heard first, so that the search sees one hist
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import msgspec
 
 from nestedga.population.member import Evaluation, Member
+from nestedga.protocol.wire import as_plain
 
 LENGTH_BYTES = 4
 
@@ -79,7 +79,7 @@ class SearchFailed(msgspec.Struct, frozen=True, tag=True):
 Said = Begin | Adopt | Tell | Immigrate | Request
 Answered = Reply | SearchFailed
 
-_ENCODER = msgspec.msgpack.Encoder(enc_hook=operator.methodcaller("item"))  # numpy's scalars, exactly
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=as_plain)
 _SAID: msgspec.msgpack.Decoder[Said] = msgspec.msgpack.Decoder(Said)
 _ANSWERED: msgspec.msgpack.Decoder[Answered] = msgspec.msgpack.Decoder(Answered)
 

@@ -36,7 +36,7 @@ MESSAGES = (
 )
 
 
-def _as_plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """Of what msgspec does not know: numpy's numbers, which metrics may be."""
     if isinstance(value, np.generic):
         return value.item()
@@ -44,7 +44,7 @@ def _as_plain(value: Any) -> Any:
 
 
 _codes: dict[type, int] = {**dict.fromkeys(PLAIN, 0), **{kind: code for code, kind in enumerate(MESSAGES, start=1)}}
-_encoder = msgspec.msgpack.Encoder(enc_hook=_as_plain)
+_encoder = msgspec.msgpack.Encoder(enc_hook=as_plain)
 _decoders = (msgspec.msgpack.Decoder(), *(msgspec.msgpack.Decoder(kind) for kind in MESSAGES))
 
 

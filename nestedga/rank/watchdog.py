@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Watchdog:
-    """Calls ``bark`` when ``beat`` was not called for too long while ``alert`` is on.
+    """Calls ``bark`` when ``beat`` was not called for too long, unless it rests.
 
     Args:
         limit_seconds: longest silence.
@@ -23,19 +23,23 @@ class Watchdog:
         self._bark = bark
         self._name = name
         self._last: float | None = None
+        self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def beat(self) -> None:
-        """Progress was made."""
-        self._last = time.monotonic()
+    def beat(self, more_seconds: float = 0.0) -> None:
+        """Progress was made; what comes next may last longer than the limit, by so much."""
+        self._last = time.monotonic() + more_seconds
 
     def rest(self) -> None:
         """Nothing is to be done until the next beat: waiting for an order may take as long as others train."""
         self._last = None
 
+    def close(self) -> None:
+        """Watches no more."""
+        self._closed.set()
+
     def _watch(self) -> None:
-        while True:
-            time.sleep(min(1.0, self._limit_seconds / 4))
+        while not self._closed.wait(min(1.0, self._limit_seconds / 4)):
             last = self._last
             if last is not None and time.monotonic() - last > self._limit_seconds:
                 print(

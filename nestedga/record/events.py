@@ -1,6 +1,6 @@
 """What can happen in a run: one frozen class per event, each with its word in the journal.
 
-They are what coordinator, history, displays and summaries share. In the order in which a run has them:
+They are what coordinator, history, views and summaries share. In the order in which a run has them:
 
     run     what runs: names, sizes, versions              ask     the search asked for a member
     resume  the same again, at a restart                   order   a group was given a member
@@ -49,7 +49,7 @@ class RunBegan:
         objective: the section of that name.
         unit: of budgets, ``epochs`` or ``steps``.
         layout: the groups, in words.
-        first: world rank of the first group's leader.
+        first: id of the first group's leader.
         group_sizes: ranks of each group.
         versions: of what matters for the results, by name.
         initialise_seconds: what the start took before this line; None in journals from before there were these
@@ -101,7 +101,7 @@ class OrderSent:
     """A group was given a member.
 
     Attributes:
-        group: its number, the world rank of its leader.
+        group: its number, the id of its leader's rank.
         member_id: whom.
         task: to do what.
     """

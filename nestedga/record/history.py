@@ -27,9 +27,9 @@ from nestedga.record.events import (
 )
 from nestedga.record.front import Front
 from nestedga.record.group_seconds import GroupSeconds
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Impossible, Members, Told
-from nestedga.record.places import Places
+from nestedga.record.offsets import Offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class History:
         self.test: TestRead | None = None
         self.status = "running"
         self._path = path
-        self._places = Places(path)
+        self._offsets = Offsets(path)
         self._told_before = 0  # in earlier starts
 
     @classmethod
@@ -101,7 +101,7 @@ class History:
             history.take(line)
         return history
 
-    def take(self, line: Line) -> Told | None:
+    def take(self, line: JournalLine) -> Told | None:
         """Takes in one line; gives what came in with it, if it is an evaluation.
 
         Raises:
@@ -112,7 +112,7 @@ class History:
             told = self.members.take(line.event)
         except Impossible as error:
             raise journal.damaged(self._path, line.number, str(error)) from error
-        self._places.take(line)
+        self._offsets.take(line)
         self.completed_row = None
         if isinstance(line.event, RunBegan):
             self._begin(line.event, line.time)
@@ -151,7 +151,7 @@ class History:
             case _ if self.status != "running":
                 raise Impossible("something happens after the run has ended")
             case MemberAsked(member):
-                if self._places.was_asked(member.id):
+                if self._offsets.was_asked(member.id):
                     raise Impossible(f"member {member.id} is asked for twice")
             case OrderSent(group, member_id, task):
                 if group not in self.seconds.groups:
@@ -253,24 +253,24 @@ class History:
     # Read again from the journal
 
     def __contains__(self, member_id: int) -> bool:
-        return self._places.was_asked(member_id)
+        return self._offsets.was_asked(member_id)
 
     def was_told(self, member_id: int) -> bool:
-        return self._places.was_told(member_id)
+        return self._offsets.was_told(member_id)
 
     @property
     def last_id(self) -> int:
         """The highest id of a member; -1 before there is one."""
-        return self._places.last_id
+        return self._offsets.last_id
 
     def member(self, member_id: int) -> Member:
         """A member that was asked, or has immigrated."""
-        return self.members.waiting.get(member_id) or self._places.member(member_id)
+        return self.members.waiting.get(member_id) or self._offsets.member(member_id)
 
     def evaluation(self, member_id: int) -> Evaluation:
         """The evaluation of a member that was told, or has immigrated; its line must be on disk."""
-        return self._places.evaluation(member_id)
+        return self._offsets.evaluation(member_id)
 
     def lineage(self, member_id: int) -> list[Member]:
-        """The members through whose training the weights of this one came, oldest first; see ``Places.lineage``."""
-        return self._places.lineage(member_id)
+        """The members through whose training the weights of this one came, oldest first; see ``Offsets.lineage``."""
+        return self._offsets.lineage(member_id)

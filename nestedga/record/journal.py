@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from nestedga.errors import SettingError
 from nestedga.record.events import Event
-from nestedga.record.line import Line, content_of, decode, encode
+from nestedga.record.line import JournalLine, content_of, decode, encode
 
 Record = dict[str, Any]
 """A line as the JSON object that it is, for scripts; its keys: docs/reporting.md."""
@@ -32,14 +32,14 @@ class Journal:
 
     Args:
         path: the file; made where missing, its torn last line cut off.
-        listener: called with each line, before it is on disk (live displays).
+        listener: called with each line, before it is on disk (live views).
         clock: seconds since the epoch; a simulation brings its own.
     """
 
     def __init__(
         self,
         path: Path,
-        listener: Callable[[Line], None] = lambda line: None,
+        listener: Callable[[JournalLine], None] = lambda line: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
@@ -53,7 +53,7 @@ class Journal:
     def record(self, event: Event) -> None:
         """Appends what has happened just now."""
         self._num_lines += 1
-        line = Line(self._num_lines, self._clock(), self._end, event)
+        line = JournalLine(self._num_lines, self._clock(), self._end, event)
         encoded = encode(line)
         self._end += len(encoded)
         self._waiting.append(encoded)
@@ -91,7 +91,7 @@ class Tail:
         self._num_lines = 0
         self._numbered = False
 
-    def new_lines(self) -> Iterator[Line]:
+    def new_lines(self) -> Iterator[JournalLine]:
         """Complete lines only; an incomplete last one is being written, or was torn with its writer.
 
         Raises:
@@ -103,7 +103,7 @@ class Tail:
         """The same as the JSON objects that they are; for scripts."""
         return (record for _, record in self._new())
 
-    def _new(self) -> Iterator[tuple[Line, Record]]:
+    def _new(self) -> Iterator[tuple[JournalLine, Record]]:
         if not self._path.exists():
             return
         with open(self._path, "rb") as file:
@@ -130,7 +130,7 @@ def damaged(path: Path, number: int, what: str) -> JournalError:
     )
 
 
-def lines(path: Path) -> Iterator[Line]:
+def lines(path: Path) -> Iterator[JournalLine]:
     """All lines of a journal, oldest first; none where it is missing.
 
     Raises:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 from isal import isal_zlib
 
+from nestedga.protocol.wire import as_plain
 from nestedga.record.events import EVENTS, Event, from_json
 
-_ENCODER = msgspec.json.Encoder(enc_hook=operator.methodcaller("item"))  # numpy's scalars, exactly
+_ENCODER = msgspec.json.Encoder(enc_hook=as_plain)
 _DECODER = msgspec.json.Decoder()
 _WORDS = {kind: word.encode() for word, kind in EVENTS.items()}
 
 
-class Line(NamedTuple):
+class JournalLine(NamedTuple):
     """A line of a journal. A tuple, for one is made several times for each evaluation.
 
     Attributes:
@@ -41,7 +41,7 @@ class _Stamp:
     number: int | None = None
 
 
-def encode(line: Line) -> bytes:
+def encode(line: JournalLine) -> bytes:
     """As it stands in the file; its last key is the CRC-32 of all before. JSON has no NaN: it becomes null."""
     number, time, _, event = line
     content = b'{"event":"%b","number":%d,"time":%b,%b' % (
@@ -72,7 +72,7 @@ def content_of(line: bytes) -> dict[str, Any]:
     return record
 
 
-def decode(record: dict[str, Any], number: int | None, offset: int, numbered: bool = False) -> Line:
+def decode(record: dict[str, Any], number: int | None, offset: int, numbered: bool = False) -> JournalLine:
     """The line that a record is of.
 
     Args:
@@ -88,4 +88,4 @@ def decode(record: dict[str, Any], number: int | None, offset: int, numbered: bo
     if number is not None and stamp.number != number and (numbered or stamp.number is not None):
         said = "has no number" if stamp.number is None else f"is number {stamp.number}"
         raise ValueError(f"{said}, and {number} is due here: lines are missing, doubled or swapped")
-    return Line(stamp.number or number or 0, stamp.time, offset, from_json(stamp.event, record))
+    return JournalLine(stamp.number or number or 0, stamp.time, offset, from_json(stamp.event, record))

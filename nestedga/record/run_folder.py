@@ -84,9 +84,11 @@ class RunFolder:
             )
 
     def make(self) -> None:
-        """Makes the folders in which all ranks write."""
+        """Makes the folders in which all ranks write, without what a killed job was writing."""
         for folder in (self.states, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
+        for half in self.states.glob("*.writing"):
+            half.unlink(missing_ok=True)
 
     def lock(self) -> None:
         """Makes the folder and takes it for this process, as long as this object lives.

@@ -86,12 +86,12 @@ def simulate(
         thinker,
         EventLog(book, Members(("min",))),
         NoFiles(),
-        Groups(layout, [rank // settings.ranks_per_node for rank in range(sum(layout.sizes))]),
+        Groups(layout, {rank: rank // settings.ranks_per_node for rank in range(sum(layout.sizes))}),
         Rules(max_seconds=settings.seconds),
         clock=clock,
     )
     began = time.perf_counter()
-    serve(coordinator, groups, show=lambda: None)
+    serve(coordinator, groups, show=lambda: None, beat=lambda: None)
     real_seconds = time.perf_counter() - began
     book.close()
     groups.close()

@@ -10,7 +10,6 @@ import heapq
 import itertools
 import math
 import os
-import pickle
 import time
 from array import array
 from collections.abc import Iterable
@@ -32,6 +31,7 @@ from nestedga.protocol.messages import (
     Stopped,
     Tested,
 )
+from nestedga.protocol.wire import decode, encode
 from nestedga.simulate.clock import Clock, PlayedThinker
 from nestedga.simulate.settings import DISTRIBUTIONS, SimulateConfig
 
@@ -83,8 +83,8 @@ class PlayedGroups:
         self._number = itertools.count()  # of reports; of two at the same time the earlier goes first
         # On the way: time of arrival, number, group, and the report as sent; or a member whose state is on disk then:
         # said by a group that waits, for else its next evaluation says so.
-        self._reports: list[tuple[float, int, int, bytes | int]] = []
-        self._outbox: list[tuple[int, bytes, float]] = []  # with the seconds of the decision until it left
+        self._reports: list[tuple[float, int, int, bytearray | int]] = []
+        self._outbox: list[tuple[int, bytearray, float]] = []  # with the seconds of the decision until it left
         self._free_since = dict.fromkeys(layout.leaders, 0.0)  # groups' last intervals ended
         self._waiting: dict[int, float] = {}  # when the reports of groups without an order came in
         self._unserved: dict[int, float] = {}  # of these, who was taken in and got nothing, since when
@@ -116,7 +116,7 @@ class PlayedGroups:
             RuntimeError: nothing is under way, though the coordinator has not finished: a fault of its own.
         """
         self._end_decision()
-        letters: list[bytes] = []
+        letters: list[bytearray] = []
         answers_at = self._elsewhere.answers_at if self._elsewhere else math.inf
         if answers_at == self._offered_at:
             answers_at = math.inf  # it was there before, and nobody wanted it yet
@@ -128,26 +128,26 @@ class PlayedGroups:
             self._clock.now = max(self._clock.now, due)
             while self._reports and self._reports[0][0] <= self._clock.now:
                 arrived, _, group, report = heapq.heappop(self._reports)
-                if isinstance(report, bytes):
+                if isinstance(report, bytearray):
                     self._waiting[group] = arrived
                     self._batch.append(group)
                     letters.append(report)
                 elif group in self._waiting and self._unwritten.get(group) == report:
                     del self._unwritten[group]
-                    letters.append(pickle.dumps(Durable(group, (report,))))
+                    letters.append(encode(Durable(group, (report,))))
             if self._clock.now >= answers_at:
                 self._offered_at = answers_at
                 break
         self._num_reports = len(letters)
         self._real_thinking = self._elsewhere.real_seconds if self._elsewhere else 0.0
         self._began = time.perf_counter()
-        return [pickle.loads(letter) for letter in letters]
+        return [decode(letter) for letter in letters]
 
     def order(self, group: int, message: Order) -> None:
-        self._outbox.append((group, pickle.dumps(message), self._decided_seconds))
+        self._outbox.append((group, encode(message), self._decided_seconds))
 
     def send_prefetch(self, group: int, message: Prefetch) -> None:
-        self._outbox.append((group, pickle.dumps(message), self._decided_seconds))
+        self._outbox.append((group, encode(message), self._decided_seconds))
 
     def flush(self, limit_seconds: float) -> None:
         self._end_decision()
@@ -160,7 +160,7 @@ class PlayedGroups:
             numbers.append(value)
         outbox, self._outbox = self._outbox, []
         for group, letter, after in outbox:
-            self._deliver(group, pickle.loads(letter), clock.now + after)
+            self._deliver(group, decode(letter), clock.now + after)
         clock.now += took
         for group in self._batch:
             if group in self._waiting:
@@ -294,9 +294,9 @@ class PlayedGroups:
         return self._settings.state_bytes / self._settings.bandwidth
 
     def _post(self, arrives: float, report: Report) -> None:
-        self._push(arrives, report.group, pickle.dumps(report))
+        self._push(arrives, report.group, encode(report))
 
-    def _push(self, arrives: float, group: int, content: bytes | int) -> None:
+    def _push(self, arrives: float, group: int, content: bytearray | int) -> None:
         heapq.heappush(self._reports, (arrives, next(self._number), group, content))
 
     # What is left at the end

@@ -114,6 +114,12 @@ class StateCache:
                 self._local.remove()
                 self._local = None
 
+    def clear(self) -> None:
+        """Keeps nothing in memory any more; after ``close``."""
+        with self._lock:
+            self._memory.clear()
+            self._memory_bytes = 0
+
     # Between memory and disk; with _moving held
 
     def _bring_back(self, member_id: int) -> State | None:

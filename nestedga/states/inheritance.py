@@ -18,7 +18,6 @@ from nestedga.errors import SettingError
 from nestedga.states.state import Entry, State
 
 Bytes = NDArray[np.uint8]
-Genotype = Mapping[str, Any]  # override path to value
 AVERAGED = ("float16", "float32", "float64")  # whole numbers, such as step counts, have no mean
 
 
@@ -32,7 +31,7 @@ class Parent:
     """
 
     state: State
-    genotype: Genotype
+    genotype: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,14 @@ class Inheritance:
             no parent's and must be measured anew before it is trained.
     """
 
-    combine: Callable[[np.random.Generator, Genotype, Sequence[Parent]], State]
+    combine: Callable[[np.random.Generator, Mapping[str, Any], Sequence[Parent]], State]
     num_parents: int
     new_statistics: bool
 
 
-def inherit(kind: str, rng: np.random.Generator, genotype: Genotype, parents: Sequence[Parent]) -> State | None:
+def inherit(
+    kind: str, rng: np.random.Generator, genotype: Mapping[str, Any], parents: Sequence[Parent]
+) -> State | None:
     """The state that a child begins with; None: fresh, for no parent has a state.
 
     Args:
@@ -82,12 +83,12 @@ def inheritance_of(kind: str) -> Inheritance:
     return INHERITANCES[kind]
 
 
-def clone(rng: np.random.Generator, genotype: Genotype, parents: Sequence[Parent]) -> State:
+def clone(rng: np.random.Generator, genotype: Mapping[str, Any], parents: Sequence[Parent]) -> State:
     """The first parent's state as it is."""
     return parents[0].state
 
 
-def average(rng: np.random.Generator, genotype: Genotype, parents: Sequence[Parent]) -> State:
+def average(rng: np.random.Generator, genotype: Mapping[str, Any], parents: Sequence[Parent]) -> State:
     """The mean of every tensor of floating-point numbers of the first two parents, optimizer state included.
 
     The mean of weights that descend from common ancestors is often as good as either (Wortsman et al. 2022, "Model
@@ -102,7 +103,7 @@ def average(rng: np.random.Generator, genotype: Genotype, parents: Sequence[Pare
     return _combined(parents[0].state, parents[1].state, mean)
 
 
-def layerwise(rng: np.random.Generator, genotype: Genotype, parents: Sequence[Parent]) -> State:
+def layerwise(rng: np.random.Generator, genotype: Mapping[str, Any], parents: Sequence[Parent]) -> State:
     """Each layer (a module's own parameters, statistics and optimizer state) whole from one parent, by a fair coin.
 
     There is one coin for each layer, in the order of the first parent's manifest.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,8 @@ class State:
             "checksum": str(self.checksum),
             "order": json.dumps([entry.name for entry in self.entries]),
         }
-        beside = path.with_suffix(".writing")
+        # Of this process alone: a member that is trained again may be written by two.
+        beside = path.with_name(f"{path.stem}.{platform.node()}.{os.getpid()}.writing")
         try:
             safetensors.serialize_file(tensors, beside, metadata)
         except safetensors.SafetensorError as error:  # a full disk is one, too

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import platform
+import time
 from typing import Any
 
+import numpy as np
 import torch
 
 from nestedga.errors import SettingError
 from nestedga.training.collectives import find_collectives
 from nestedga.training.collectives.base import Collectives
 from nestedga.training.device import hardware_of
+
+NAP_SECONDS = 1e-3  # between two looks at a vote
 
 
 class DataParallel:
@@ -21,6 +25,7 @@ class DataParallel:
     Args:
         comm: the group's communicator.
         collectives: what the group sums with, by its name in ``training.collectives``.
+        may_grow: a rank that is alone now may have partners later, so that the package must be there.
 
     Attributes:
         rank, size: of the group.
@@ -29,26 +34,27 @@ class DataParallel:
         SettingError: one of the group's ranks has no such package; all say so, and nobody waits for it.
     """
 
-    def __init__(self, comm: Any, collectives: str) -> None:
+    def __init__(self, comm: Any, collectives: str, *, may_grow: bool = False) -> None:
         self._name = collectives
+        self._may_grow = may_grow
         self._through_host = True
         self._open(comm)
 
     def _open(self, comm: Any) -> None:
         self._comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
         self._collectives: Collectives | None = None
-        if self.size == 1:
+        if self.size == 1 and not self._may_grow:
             return
         kind, refusal = None, None
         try:
             kind = find_collectives(self._name)
         except SettingError as error:
             refusal = error
-        if not all(comm.allgather(kind is not None)) or kind is None:
+        if not _all_have(comm, kind is not None) or kind is None:
             raise refusal or SettingError(
                 f"training.collectives={self._name}: another rank of the group cannot import its package"
             )
-        self._collectives = kind(comm)
+        self._collectives = kind(comm) if self.size > 1 else None
 
     def agree_on(self, device: torch.device | None) -> bool:
         """Says where this rank computes; every rank of the group together. False where one has no device.
@@ -101,6 +107,15 @@ class DataParallel:
         """Goes on with the ranks of another communicator; the one before may be freed once it is closed."""
         self.close()
         self._open(comm)
+
+
+def _all_have(comm: Any, mine: bool) -> bool:
+    """Whether all ranks say yes; sleeps while they come up, and the watchdog limits how long."""
+    said = np.zeros(comm.Get_size(), np.int8)
+    vote = comm.Iallgather(np.array([mine], np.int8), said)
+    while not vote.Test():
+        time.sleep(NAP_SECONDS)
+    return bool(said.all())
 
 
 def _on_host(tensor: torch.Tensor) -> torch.Tensor:

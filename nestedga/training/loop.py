@@ -15,7 +15,6 @@ from nestedga.rank.place import Place
 from nestedga.states.inheritance import inheritance_of
 from nestedga.states.state import State
 from nestedga.training.checks import check_training, probe
-from nestedga.training.collectives import find_collectives
 from nestedga.training.components import Components
 from nestedga.training.data.base import Batch
 from nestedga.training.data_parallel import DataParallel
@@ -40,11 +39,9 @@ class Trainer:
     def __init__(self, place: Place, build: Callable[..., Any], seed: int, unit: str, settings: MemberSettings) -> None:
         training = settings.training
         check_training(training)
-        if settings.resplit != "never":
-            find_collectives(training.collectives)  # a rank that is alone now may have partners later
         torch.set_num_threads(training.threads)
         self._place, self._seed, self._unit, self._training = place, seed, unit, training
-        self._parallel = DataParallel(place.comm, training.collectives)
+        self._parallel = DataParallel(place.comm, training.collectives, may_grow=settings.resplit != "never")
         self._components = Components(build, training, self._parallel, self._agreed_device())
         self._components.configure(settings, key(seed, INITIALISE), fresh=True)
         probe(self._components, settings.strengths)

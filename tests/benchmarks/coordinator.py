@@ -1,7 +1,7 @@
 """The coordinator's own throughput and memory: groups that hand in at once, so that it never has to wait.
 
 All that world rank 0 does for an evaluation takes part, but for the messages: search, coordinator, journal on a real
-disk and, for the memory, the displays. Reports that arrive while it decides are taken together, as in a real run.
+disk and, for the memory, the views. Reports that arrive while it decides are taken together, as in a real run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nestedga.record.events import FORMAT, RunBegan
 from nestedga.record.journal import Journal
 from nestedga.record.members import Members
 from nestedga.record.run_folder import RunFolder
-from nestedga.report.live.displays import Displays
+from nestedga.report.live.views import Views
 from nestedga.search.base import Asynchronous
 from nestedga.search.evolution.steady_state import SteadyState
 from nestedga.search.pbt.pbt import AsynchronousPBT
@@ -59,7 +59,7 @@ def measure(short: bool) -> Section:
     text = f"""Five genes, population as large as the number of groups, {rounds} rounds. Each report carries metrics, a
 ledger and a state that is durable already. `saturated`: all groups hand in at once, again and again. `alone`: one
 report at a time, each with an fsync of its own. Memory: the most that the process ever held, with 128 groups,
-displays, interpreter and packages included.
+views, interpreter and packages included.
 
 {table(("search", "groups", "saturated, evaluations a second", "alone, microseconds"), rows)}"""
     return Section("The coordinator", "python -m tests.benchmarks coordinator", tuple(limits), text)
@@ -141,8 +141,8 @@ def long_run(name: str, evaluations: int, num_groups: int = 128) -> int:
 
     with tempfile.TemporaryDirectory() as path:
         folder = RunFolder(Path(path))
-        displays = Displays(folder, live=False)
-        book = Journal(folder.journal, displays.put)
+        views = Views(folder, live=False)
+        book = Journal(folder.journal, views.put)
         layout = Layout((1,) * num_groups)
         coordinator = _coordinator(name, num_groups, book)
         began = RunBegan(
@@ -164,11 +164,11 @@ def long_run(name: str, evaluations: int, num_groups: int = 128) -> int:
         groups = Saturated(coordinator, num_groups)
         while groups.num_told < evaluations:
             groups.step(num_groups)
-            displays.show()
+            views.show()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":
-    sys.stdout = sys.stderr  # what displays print
+    sys.stdout = sys.stderr  # what views print
     peak = long_run(sys.argv[1], int(sys.argv[2]))
     sys.__stdout__.write(f"{peak}\n")  # type: ignore[union-attr]

@@ -1,5 +1,6 @@
 """The loop of a coordinator: it looks at reports and answers only when there are any, and must never sleep for ever."""
 
+import itertools
 from functools import partial
 
 import pytest
@@ -54,5 +55,7 @@ def test_it_comes_to_its_end_however_long_the_search_thinks(tmp_path, name, num_
     search = make() if looks is None else Thinking(make(), looks)
     groups = Groups(num_groups)
     groups.coordinator = coordinate(search, tmp_path / "j", Files(), num_groups)
-    serve(groups.coordinator, groups, show=lambda: None)
+    beats = itertools.count()
+    serve(groups.coordinator, groups, show=lambda: None, beat=lambda: next(beats))
+    assert next(beats) > 0
     assert groups.coordinator.finished and not groups.reports

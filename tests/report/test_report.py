@@ -1,4 +1,4 @@
-"""Displays are readings of the journal: what they show is what it tells."""
+"""Views are readings of the journal: what they show is what it tells."""
 
 import io
 import json

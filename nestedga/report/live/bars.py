@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nestedga.record.history import History
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Told
 from nestedga.report.live.words import clock, front, generation, to_go
 from nestedga.report.numbers import figure
@@ -40,7 +40,7 @@ class Bars:
         except Exception as error:  # noqa: BLE001 (``show`` and ``close`` raise it)
             self._error = error
 
-    def show(self, line: Line, told: Told | None, history: History) -> None:
+    def show(self, line: JournalLine, told: Told | None, history: History) -> None:
         """The display looks at the history by itself; what went wrong there is raised here."""
         if self._error is not None:
             self._live.stop()

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from nestedga.record.history import History
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Told
 
 
 class View(Protocol):
     """Shows a run line by line."""
 
-    def show(self, line: Line, told: Told | None, history: History) -> None:
+    def show(self, line: JournalLine, told: Told | None, history: History) -> None:
         """Shows what a line says that the history has just taken in; told: what came in with it, if anything."""
         ...
 
@@ -36,7 +36,7 @@ class Guard:
         with guarded(name):
             self._view = make()
 
-    def show(self, line: Line, told: Told | None, history: History) -> None:
+    def show(self, line: JournalLine, told: Told | None, history: History) -> None:
         """Has the view show what a line says; it is switched off where it cannot."""
         view, self._view = self._view, None
         if view is not None:

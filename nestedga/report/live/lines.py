@@ -6,7 +6,7 @@ from typing import TextIO
 
 from nestedga.record.events import RunBegan
 from nestedga.record.history import History
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Told
 from nestedga.report.live.words import clock, front, generation, to_go
 from nestedga.report.numbers import figure
@@ -29,7 +29,7 @@ class Lines:
     def __init__(self) -> None:
         self._shown_trace = False
 
-    def show(self, line: Line, told: Told | None, history: History) -> None:
+    def show(self, line: JournalLine, told: Told | None, history: History) -> None:
         """Shows what a line says that the history has just taken in."""
         start = history.start
         if isinstance(line.event, RunBegan):

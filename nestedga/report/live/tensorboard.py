@@ -19,7 +19,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from nestedga.population.member import Evaluation
 from nestedga.record.events import TestRead
 from nestedga.record.history import History
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.members import Told
 
 MOST_SLOTS = 256  # with a run of their own: each is an open file, and nobody could tell more curves apart
@@ -38,7 +38,7 @@ class TensorBoard:
         self._trained: dict[int, int] = {}  # length trained, by slot
         self._charged: dict[str, float] = {}  # the ledger at the last row
 
-    def show(self, line: Line, told: Told | None, history: History) -> None:
+    def show(self, line: JournalLine, told: Told | None, history: History) -> None:
         """Writes what a line says that the history has just taken in."""
         if told is not None:
             self._write_evaluation(told, line.time)

@@ -22,7 +22,7 @@ class Birth:
         hyper_parents: whose genes were bred into it.
         weights_parents: whose weights it begins with; taken back where ``inherit`` is none.
         inheritance: what the state that it begins with takes from theirs, as in ``Member``.
-        slot: its seat, where the algorithm has seats of its own; else id mod population_size.
+        slot: its place in the population, where the algorithm says; else id mod population_size.
         generation: how many breedings lie behind it.
         budget: length of its interval, where it is not the usual one.
     """

@@ -158,7 +158,7 @@ class Generational(Bookkeeping):
 
         Args:
             rng: the child's own generator.
-            slot: the child's seat.
+            slot: the child's place in the population.
             viable: members of the previous generation with a FoM, best first; at least one.
         """
         raise NotImplementedError

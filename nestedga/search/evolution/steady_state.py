@@ -32,7 +32,7 @@ from nestedga.search.evolution.operators import tournament
 class SteadyState(Breeding, Asynchronous):
     """Asynchronous evolution over genes and weights.
 
-    A member's slot is ``id mod population_size``: in aging evolution, while all goes in turn, the seat of the one that
+    A member's slot is ``id mod population_size``: in aging evolution, while all goes in turn, the slot of the one that
     dies for it. ``population_size`` is how many live at most.
 
     Attributes:

@@ -35,7 +35,7 @@ COPIES = ("both", "weights", "hyperparameters")
 
 
 @dataclass(eq=False, kw_only=True)
-class Rules(Bookkeeping):
+class PopulationBased(Bookkeeping):
     """What both forms share: exploit, explore, and the lines that these look at.
 
     Attributes:
@@ -158,7 +158,7 @@ class Rules(Bookkeeping):
 
         Args:
             rng: the child's own generator.
-            line: the slot's line until now, perhaps failed; ``line.slot`` is the child's seat.
+            line: the slot's line until now, perhaps failed; ``line.slot`` is the child's place in the population.
             donor: the line that is copied.
             genotype: what is explored: the donor's genes, or with ``copy=weights`` the slot's own.
         """
@@ -209,7 +209,7 @@ class Rules(Bookkeeping):
 
 
 @dataclass(eq=False, kw_only=True)
-class PBT(Rules, Generational):
+class PBT(PopulationBased, Generational):
     """Population based training generation by generation.
 
     Immigrants take the places of the worst lines of the generation that they come into, where they are better.
@@ -247,7 +247,7 @@ class PBT(Rules, Generational):
 
 
 @dataclass(eq=False, kw_only=True)
-class AsynchronousPBT(Rules, Asynchronous):
+class AsynchronousPBT(PopulationBased, Asynchronous):
     """Population based training in which every slot goes on by itself; groups of different speed never wait.
 
     An immigrant waits for the next line that comes in failed or among the worst, as many as ``truncation`` says, and is

@@ -82,7 +82,7 @@ class Rungs:
             self._search = self.wrapped(self.space, seed=self.seed, budget=self.budget, **sizes)
         except SettingError as error:
             raise SettingError(re.sub(r"^search\.", "search.wrapped.", str(error))) from error
-        self.population_size = self._search.population_size  # for the displays
+        self.population_size = self._search.population_size  # for the views
         if isinstance(self._search, Rungs):
             raise SettingError("search.wrapped stops early itself; wrap a search that does not")
         self._steps = [b - a for a, b in pairwise(lengths)]

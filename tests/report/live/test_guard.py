@@ -11,14 +11,14 @@ from nestedga.record.events import MemberAsked, MemberTold, OrderSent, TestRead
 from nestedga.record.history import History
 from nestedga.record.journal import Journal, JournalError, lines
 from nestedga.record.run_folder import RunFolder
-from nestedga.report.live import bars, displays
-from nestedga.report.live.displays import Displays
+from nestedga.report.live import bars, views
 from nestedga.report.live.guard import Guard
+from nestedga.report.live.views import Views
 from tests.record.starts import start
 
 
 def play(folder, shown):
-    """A run of one member; gives its displays."""
+    """A run of one member; gives its views."""
     journal = Journal(folder.journal, shown.put)
     journal.record(start(population_size=1))
     journal.record(MemberAsked(Member(0, 0, 0, {"x": 0.5}, (), (), 1)))
@@ -39,12 +39,12 @@ def said(capsys):
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     folder = RunFolder(tmp_path)
     folder.tensorboard.write_text("no folder")
-    shown = Displays(folder, live=False)
+    shown = Views(folder, live=False)
     play(folder, shown)
     (line,) = said(capsys)
     assert line.startswith("nestedga: TensorBoard is switched off (") and str(folder.tensorboard) in line
     assert line.endswith("); the run goes on") and shown.history.test.metrics == {"error": 0.5}
-    again = Displays(folder, live=False)
+    again = Views(folder, live=False)
     assert len(list(again.replayed(lines(folder.journal)))) == 6 and again.history.num_evaluated == 1
     assert len(capsys.readouterr().err.splitlines()) == 1, "nor does it end a replay"
 
@@ -54,9 +54,9 @@ def test_whatever_it_is_and_whenever(tmp_path, capsys, monkeypatch, step):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(displays.TensorBoard, step, fail)
+    monkeypatch.setattr(views.TensorBoard, step, fail)
     folder = RunFolder(tmp_path)
-    play(folder, Displays(folder, live=False))
+    play(folder, Views(folder, live=False))
     assert said(capsys) == [
         "nestedga: TensorBoard is switched off (OSError: [Errno 28] No space left on device); the run goes on"
     ]
@@ -67,7 +67,7 @@ def test_lines_that_nobody_can_print(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", full)
     monkeypatch.setattr(sys, "stderr", full)
     folder = RunFolder(tmp_path)
-    play(folder, Displays(folder, live=False))
+    play(folder, Views(folder, live=False))
     assert (folder.tensorboard / "population").exists(), "the other view goes on"
     with contextlib.suppress(OSError):
         full.close()
@@ -92,7 +92,7 @@ def test_bars_that_fail_in_their_own_thread(tmp_path, capsys, monkeypatch):
 
 def test_a_journal_that_cannot_be_is_no_matter_of_display(tmp_path):
     folder = RunFolder(tmp_path)
-    shown = Displays(folder, live=False)
+    shown = Views(folder, live=False)
     journal = Journal(folder.journal, shown.put)
     journal.record(start())
     journal.record(MemberTold(0, Evaluation(0, 0.5)))

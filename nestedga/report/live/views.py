@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from nestedga.record.history import History
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 from nestedga.record.run_folder import RunFolder
 from nestedga.report.live.bars import Bars
 from nestedga.report.live.guard import Guard
@@ -13,7 +13,7 @@ from nestedga.report.live.lines import Lines
 from nestedga.report.live.tensorboard import TensorBoard
 
 
-class Displays:
+class Views:
     """Lines wait here until somebody has time to show them: no group waits for a display, and none can end a run.
 
     Args:
@@ -28,9 +28,9 @@ class Displays:
         self.history = History(folder.journal)
         self._tensorboard = Guard("TensorBoard", lambda: TensorBoard(folder.tensorboard))
         self._progress = Guard("the display", lambda: Bars(self.history) if live else Lines())
-        self._waiting: list[Line] = []
+        self._waiting: list[JournalLine] = []
 
-    def put(self, line: Line) -> None:
+    def put(self, line: JournalLine) -> None:
         """Keeps a line that has just been made."""
         self._waiting.append(line)
 
@@ -42,7 +42,7 @@ class Displays:
             self._progress.show(line, told, self.history)
         self._waiting.clear()
 
-    def replayed(self, lines: Iterable[Line]) -> Iterator[Line]:
+    def replayed(self, lines: Iterable[JournalLine]) -> Iterator[JournalLine]:
         """Earlier lines on their way to the coordinator; nobody is told of them one by one once more.
 
         Raises:

@@ -10,10 +10,10 @@ from pathlib import Path
 from nestedga.population.member import Evaluation, Member
 from nestedga.record import journal
 from nestedga.record.events import MemberAsked, MemberImmigrated, MemberTold
-from nestedga.record.line import Line
+from nestedga.record.line import JournalLine
 
 
-class Places:
+class Offsets:
     """16 bytes of each member, so that a million fit.
 
     Args:
@@ -26,7 +26,7 @@ class Places:
         self._tells = array("q")
         self._immigrants: dict[int, int] = {}  # by their id, which is negative
 
-    def take(self, line: Line) -> None:
+    def take(self, line: JournalLine) -> None:
         """Notes where a line stands that tells of a member."""
         match line.event:
             case MemberAsked(member):
