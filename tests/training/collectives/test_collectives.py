@@ -15,7 +15,7 @@ SHORT = (*TINY, "model.in_channels=3", "model.width=4", "search.generations=1", 
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize("name", COLLECTIVES)
 def test_every_class_keeps_its_promises(mpi, name, ranks):
-    assert "all promises kept" in mpi("training/collectives_program.py", ranks, name)
+    assert "all promises kept" in mpi("training/collectives/collectives_program.py", ranks, name)
 
 
 def run_after(folder, ranks, spoil, *overrides):
