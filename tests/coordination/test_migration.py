@@ -154,12 +154,12 @@ def check_replay(records, search):
         elif record["event"] == "ask":
             while num_told - len(untold) < record.get("told", num_told):
                 said = untold.popleft()
-                evaluation = Evaluation.from_json(said["evaluation"])
+                evaluation = from_json(said["event"], said).evaluation
                 if said["event"] == "tell":
                     search.tell(evaluation)
                 else:
-                    search.immigrate(Member.from_json(said["member"]), evaluation)
-            assert search.ask(1) == [Member.from_json(record["member"])]
+                    search.immigrate(from_json(said["event"], said).member, evaluation)
+            assert search.ask(1) == [from_json("ask", record).member]
 
 
 @pytest.mark.parametrize("topology", ["ring", "random"])

@@ -67,6 +67,7 @@ def test_a_job_that_is_cut_while_its_search_thinks_leaves_the_next_one_alone(nes
         records = list(journal.read(folder / job / "journal.jsonl"))
         assert records[-1]["event"] == "end" and records[-1]["status"] == "max_seconds"
         settings = yaml.safe_load((folder / job / "config.yaml").read_text())
-        alone = make_search({**settings, "search": {**settings["search"], "_target_": SAMPLING}})
+        settings["search"]["_target_"] = SAMPLING
+        alone = make_search(msgspec.convert(settings, Schema))
         members = [from_json("ask", record).member for record in records if record["event"] == "ask"]
         assert members == alone.ask(len(members)) != []

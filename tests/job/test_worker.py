@@ -92,7 +92,7 @@ def reports_of(tmp_path):
 
     def work(*orders, answer=None, states=None):
         leader = Leading(states or {}, [*orders, STOP])
-        watchdog = SimpleNamespace(beat=lambda: None, rest=lambda: None)
+        watchdog = SimpleNamespace(beat=lambda more_seconds=0.0: None, rest=lambda: None)
         worker = Worker(
             Alone(),
             Evaluating(answer or {"fom": 2.0}),

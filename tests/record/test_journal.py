@@ -181,7 +181,7 @@ def test_json_has_no_nan_and_there_is_one_again_where_there_was(tmp_path):
 
 
 def test_what_is_no_json_is_refused(tmp_path):
-    with pytest.raises(AttributeError, match="item"):
+    with pytest.raises(TypeError, match="no plain data"):
         Journal(tmp_path / "journal.jsonl").record(TestRead(0, 0, {"error": object()}, {}))
 
 
