@@ -64,7 +64,7 @@ class Fetcher:
     def _fetch_in(self, epoch: Epoch, member_id: int, holder: int) -> State | None:
         if holder not in epoch.world_ranks:
             return None
-        partner, what = epoch.world_ranks[holder], f"the state of member {member_id} from rank {holder}"
+        partner, what = epoch.world_ranks[holder], f"the state of member {member_id} from world rank {holder}"
         with self._lock:
             tag = next(self._tags)
         question = epoch.states.Isend(encode(StateRequest(epoch.number, member_id, tag)), partner, REQUEST_TAG)

@@ -129,7 +129,7 @@ class Lifeline:
         if self._world.rank_id != lowest_alive:
             time.sleep(TELL_SECONDS)  # the launcher kills the rest at the next exit: the one that tells goes first
         else:
-            who = f"rank {', '.join(map(str, dead))}" if dead else f"a rank ({error})"
+            who = f"world rank {', '.join(map(str, dead))}" if dead else f"a rank ({error})"
             print(
                 f"nestedga: {who} has died; the same command with resume=true goes on",
                 file=sys.stderr,

@@ -53,7 +53,7 @@ def run_job(world: World, lifeline: Lifeline, configuration: Configuration, job:
     # On the coordinators' ranks; a slow search's process of its own starts while data are opened.
     thinker = make_thinker(plan) if world.rank_id == plan.layout.first else None
     limits = agree(world, lambda: StateLimits.from_config(plan.settings.states, world.node_size))
-    watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), f"rank {world.rank_id}")
+    watchdog = Watchdog(plan.settings.run.stall_seconds, lambda: lifeline.end_job(1), f"world rank {world.rank_id}")
     worker = _make_worker(world, plan, _part_of(folder, plan), limits, ledger, watchdog)
     watchdog.beat(START_SECONDS)
     worker.join(plan.layout.groups)

@@ -221,7 +221,7 @@ class Worker:
 
     def _log(self, member: Member, text: str) -> None:
         with open(self._log_path, "a", encoding="utf-8") as file:
-            file.write(f"member {member.id}, genotype {member.genotype}, rank {self._world.rank_id}\n{text}\n")
+            file.write(f"member {member.id}, genotype {member.genotype}, world rank {self._world.rank_id}\n{text}\n")
 
 
 def _failure(error: BaseException) -> Failure:
