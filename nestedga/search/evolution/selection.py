@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 
 def gaussian_fitness(foms: Sequence[float] | NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -32,6 +31,8 @@ def linear_rank_fitness(scores: NDArray[np.float64], pressure: float) -> NDArray
     """
     if len(scores) == 1:
         return np.ones(1)
+    from scipy.stats import rankdata  # 30 MB, and each rank has this module
+
     place = rankdata(scores) - 1.0
     return np.asarray(pressure - 2.0 * (pressure - 1.0) * place / (len(scores) - 1))
 
