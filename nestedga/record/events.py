@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -31,8 +30,7 @@ from nestedga.protocol.messages import OrderKind
 FORMAT = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunBegan:
+class RunBegan(msgspec.Struct, frozen=True, kw_only=True):
     """The job was started.
 
     Attributes:
@@ -77,13 +75,11 @@ class RunBegan:
     config_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResumed(RunBegan):
+class RunResumed(RunBegan, frozen=True, kw_only=True):
     """The job was started again; what it says holds from here on."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberAsked:
+class MemberAsked(msgspec.Struct, frozen=True):
     """The search asked for a member.
 
     Attributes:
@@ -96,8 +92,7 @@ class MemberAsked:
     told: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderSent:
+class OrderSent(msgspec.Struct, frozen=True):
     """A group was given a member.
 
     Attributes:
@@ -111,16 +106,14 @@ class OrderSent:
     task: OrderKind
 
 
-@dataclass(frozen=True, slots=True)
-class MemberTold:
+class MemberTold(msgspec.Struct, frozen=True):
     """A group handed in an evaluation."""
 
     group: int
     evaluation: Evaluation
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRetrained:
+class MemberRetrained(msgspec.Struct, frozen=True):
     """A group has trained a member again whose state was lost; the evaluation is that which was told before.
 
     Attributes:
@@ -134,8 +127,7 @@ class MemberRetrained:
     ledger: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFailed:
+class OrderFailed(msgspec.Struct, frozen=True):
     """A group could not carry out its order, for a state was not to be had.
 
     Attributes:
@@ -151,8 +143,7 @@ class OrderFailed:
     ledger: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupsReformed:
+class GroupsReformed(msgspec.Struct, frozen=True):
     """Ranks form other groups; a group whose number and size stay has gone on undisturbed.
 
     Attributes:
@@ -164,24 +155,21 @@ class GroupsReformed:
     ledger: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class MemberEmigrated:
+class MemberEmigrated(msgspec.Struct, frozen=True):
     """A member goes to another part of the world."""
 
     member_id: int
     part: int
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Whence an immigrant comes: the part of the world, and its id there."""
 
     part: int
     member_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemberImmigrated:
+class MemberImmigrated(msgspec.Struct, frozen=True):
     """A member of another part was admitted.
 
     Attributes:
@@ -195,8 +183,7 @@ class MemberImmigrated:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class TestRead:
+class TestRead(msgspec.Struct, frozen=True):
     """A group has read the test split with the best member.
 
     Attributes:
@@ -214,8 +201,7 @@ class TestRead:
     ledger: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(msgspec.Struct, frozen=True):
     """The run, or this start of it, is over.
 
     Attributes:

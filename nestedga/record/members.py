@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from nestedga.population.member import Evaluation, Member
 from nestedga.record.events import (
@@ -23,8 +24,7 @@ class Impossible(ValueError):
     """An event cannot follow those before it; says why in a clause, for whoever knows where it stands to complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """An evaluation that came in.
 
     Attributes:
