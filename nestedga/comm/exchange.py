@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestedga.comm.epoch import Epoch
 from nestedga.comm.stream import Stream
-from nestedga.comm.waiting import poll_message, wait_until
+from nestedga.comm.waiting import abandon, poll_message, wait_until
 from nestedga.comm.world import World
 from nestedga.protocol.messages import Letter, Order, Prefetch, Report
 from nestedga.protocol.wire import decode, encode
@@ -43,7 +43,6 @@ class Channel:
         # By partner, and the tag of what is posted to it.
         self._streams: defaultdict[tuple[int, int], Stream] = defaultdict(Stream)
         self._unfinished: deque[MPI.Request] = deque()  # each holds its message
-        self._cut_off: list[MPI.Request] = []  # likewise, of epochs before: MPI may still look at them
         self._orders: deque[Order] = deque()
         self._prefetches: deque[Prefetch] = deque()
         self._lock = threading.RLock()  # several threads of a leader report, and two look for what comes in
@@ -142,7 +141,7 @@ class Channel:
         """The present epoch; where it has just begun, everything unconfirmed is sent again. With the lock held."""
         if self._world.epoch is not self._epoch:
             self._epoch = self._world.epoch
-            self._cut_off = [request for request in (*self._cut_off, *self._unfinished) if not request.Test()]
+            abandon(*self._unfinished)
             self._unfinished.clear()
             for (partner, tag), stream in self._streams.items():
                 for number, body in stream:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nestedga.comm.epoch import Epoch
 from nestedga.comm.packing import PIECE_BYTES, entries_of, pieces
-from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, WaitEnded, poll_message
+from nestedga.comm.waiting import FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS, WaitEnded, abandon, poll_message
 from nestedga.comm.world import World
 from nestedga.protocol.messages import StateHeader, StateRequest
 from nestedga.protocol.wire import decode, encode
@@ -48,7 +48,6 @@ class Fetcher:
         num_tags = (world.epoch.states.Get_attr(MPI.TAG_UB) or LEAST_TAGS) - FIRST_ANSWER_TAG
         self._tags = (FIRST_ANSWER_TAG + number % num_tags for number in itertools.count())
         self._lock = threading.Lock()
-        self._given_up: list[MPI.Request] = []  # they hold memory that a late answer may still be written to
 
     def fetch(self, member_id: int, holder: int) -> State | None:
         """Asks one holder; again where the epoch ends before it has answered.
@@ -79,7 +78,7 @@ class Fetcher:
         except (TimeoutError, WaitEnded):
             return None  # the next holder, or the disk, may have it
         finally:
-            self._let_go(question)
+            abandon(question)
         buffer.flags.writeable = False
         return State(entries, buffer, header.checksum)
 
@@ -96,12 +95,8 @@ class Fetcher:
             self._await(epoch, lambda: receive.Test() or None, what)
         except (TimeoutError, WaitEnded):
             receive.Cancel()
-            self._let_go(receive)
+            abandon(receive)
             raise
-
-    def _let_go(self, request: MPI.Request) -> None:
-        with self._lock:
-            self._given_up = [one for one in (*self._given_up, request) if not one.Test()]
 
     def _await(self, epoch: Epoch, poll: Callable[[], T | None], what: str) -> T:
         """Polls until the answer is not None; late by an eighth of the time that it took, at most.

@@ -14,7 +14,7 @@ import numpy as np
 from nestedga.comm.epoch import Epoch
 from nestedga.comm.fetching import REQUEST_TAG, Fetcher
 from nestedga.comm.packing import PIECE_BYTES, header_of, pieces
-from nestedga.comm.waiting import FIRST_NAP_SECONDS, poll_message
+from nestedga.comm.waiting import FIRST_NAP_SECONDS, abandon, poll_message
 from nestedga.comm.world import World
 from nestedga.protocol.messages import Prefetch, Source, StateRequest
 from nestedga.protocol.wire import decode, encode
@@ -82,7 +82,6 @@ class StateExchange:
         self._remembered: dict[int, None] = {}  # states that were here or should have come, the oldest first
         self._waiting: deque[Waiting] = deque()
         self._sending: list[deque[MPI.Request]] = []
-        self._given_up: list[MPI.Request] = []  # they hold memory that MPI may still read
         self._stop = threading.Event()
         self._fetcher = Fetcher(world, stall_seconds, self._stop)
         self.num_sent = 0
@@ -169,8 +168,7 @@ class StateExchange:
     def _cut_off(self) -> None:
         """The epoch is over: whoever still wants something asks again."""
         self._waiting.clear()
-        cut_off = (*self._given_up, *(request for requests in self._sending for request in requests))
-        self._given_up = [request for request in cut_off if not request.Test()]
+        abandon(*(request for requests in self._sending for request in requests))
         self._sending.clear()
 
     # Each of these is one look, and tells whether something moved.

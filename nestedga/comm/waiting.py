@@ -22,7 +22,8 @@ End = float | threading.Event
 """When a wait is given up: after so many seconds, or once this is set, for its epoch or group is over."""
 FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS = 50e-6, 2e-3
 
-_given_up: list[MPI.Request] = []  # they hold memory that MPI may still read or write
+_abandoned: list[MPI.Request] = []
+_abandoning = threading.Lock()
 
 
 class WaitEnded(Exception):
@@ -60,8 +61,14 @@ def finish(request: MPI.Request, end: End, what: str) -> None:
     try:
         wait_until(lambda: True if request.Test() else None, end, what)
     except (TimeoutError, WaitEnded):
-        _given_up.append(request)
+        abandon(request)
         raise
+
+
+def abandon(*requests: MPI.Request) -> None:
+    """Operations that nobody waits for any more are kept until MPI has done with them, for it may use their memory."""
+    with _abandoning:
+        _abandoned[:] = [request for request in (*_abandoned, *requests) if not request.Test()]
 
 
 def poll_message(comm: MPI.Comm, source: int, tag: int) -> Arrival | None:

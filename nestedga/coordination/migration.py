@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-
 from nestedga.coordination.state_directory import StateDirectory
+from nestedga.population.keys import rng_for
 from nestedga.protocol.messages import Ended, Letter, Migrant
 from nestedga.record.events import MemberEmigrated, MemberImmigrated, Origin
 from nestedga.record.members import Members
@@ -102,7 +101,7 @@ class Migration:
         others = sorted(self.running, key=lambda part: (part - self._part) % self._num_parts)
         if self._topology == "ring":
             return others[0]
-        rng = np.random.default_rng([self._seed, num_gone])
+        rng = rng_for(self._seed, num_gone)
         return others[int(rng.integers(len(others)))]
 
     # In

@@ -60,8 +60,7 @@ class StateDirectory:
     def add_holder(self, member_id: int, leader: int) -> None:
         """A leader has a state that its group has just produced."""
         self._holders.add(member_id, leader)
-        if leader in self._to_drop:
-            self._to_drop[leader].discard(member_id)
+        self._keep(member_id, leader)
 
     def add_durable(self, member_ids: Iterable[int]) -> None:
         """States have come to disk."""
@@ -115,8 +114,7 @@ class StateDirectory:
 
     def source(self, member_id: int, leader: int) -> Source:
         """Where a leader gets a state; it is a holder from now on."""
-        if leader in self._to_drop:
-            self._to_drop[leader].discard(member_id)
+        self._keep(member_id, leader)
         return Source(member_id, self._holders.assign(member_id, leader), self._known[member_id][0].genotype)
 
     def discard(self, member_id: int, leaders: Iterable[int]) -> None:
@@ -124,6 +122,11 @@ class StateDirectory:
         self._durable.discard(member_id)
         for leader in self._holders.discard(member_id, leaders):
             self._to_drop[leader].add(member_id)
+
+    def _keep(self, member_id: int, leader: int) -> None:
+        """A leader has a state again that it was to drop."""
+        if leader in self._to_drop:
+            self._to_drop[leader].discard(member_id)
 
     # What is kept
 
